@@ -1,0 +1,163 @@
+"""Segments to metric families, built afresh at each scrape; nothing is kept between scrapes."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import Metric as Family
+from prometheus_client.registry import Collector as BaseCollector
+
+import ullage
+from ullage import metrics as m
+from ullage.claim import SUFFIX, UNBORN_SUFFIX
+from ullage.outstanding import last_leaks, outstanding, uncounted_leak
+from ullage.segment import Snapshot, UnreadableSegmentError, read_segment
+from ullage.tally import Samples, Tally
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What the landing page shows."""
+
+    segments_live: int
+    segments_free: int
+    unreadable: dict[str, int]
+    probes: dict[str, dict[str, int]]
+
+
+@dataclass
+class Reading:
+    """All that one pass over the directory found."""
+
+    snapshots: list[Snapshot] = field(default_factory=list)
+    unreadable: dict[str, int] = field(default_factory=dict)
+    is_directory_readable: bool = True
+
+    def fail(self, reason: str) -> None:
+        """Count a file that could not be read."""
+        self.unreadable[reason] = self.unreadable.get(reason, 0) + 1
+
+
+def read_directory(directory: Path) -> Reading:
+    """Read every segment; a bad file is counted by reason and never fails the reading."""
+    reading = Reading()
+    try:
+        names = os.listdir(directory)  # noqa: PTH208  # names alone, without a Path object each
+    except OSError:
+        reading.is_directory_readable = False
+        return reading
+    for name in names:
+        if name.endswith(SUFFIX):
+            _read_file(reading, os.path.join(directory, name))  # noqa: PTH118  # a Path costs as much as the reading
+        elif not name.endswith(UNBORN_SUFFIX):
+            reading.fail("foreign")
+    return reading
+
+
+def _read_file(reading: Reading, path: str) -> None:
+    try:
+        # Non-blocking: somebody's fifo must not hold the scrape.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return  # removed since the listing
+    except OSError:
+        reading.fail("no_access")
+        return
+    try:
+        reading.snapshots.append(read_segment(fd))
+    except UnreadableSegmentError as error:
+        reading.fail(error.reason)
+    except OSError:
+        reading.fail("no_access")
+    finally:
+        os.close(fd)
+
+
+class Collector(BaseCollector):
+    """Serve the segments of a directory; register it with a prometheus_client registry."""
+
+    def __init__(self, directory: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` is the monotonic clock that the probes use: that of this machine."""
+        self._directory = directory
+        self._clock = clock
+
+    def collect(self) -> Iterator[Family]:
+        """Read every segment and yield the metric families; a bad file never fails it."""
+        started = time.perf_counter()
+        reading = read_directory(self._directory)
+        tally = Tally(reading.snapshots, self._clock())
+        tally.complete()
+        names = {metric.name: metric for metric in tally.samples}
+        ordered = [name for name in m.BY_NAME if name in names] + sorted(set(names) - set(m.BY_NAME))
+        for name in ordered:
+            yield _family(names[name], tally.samples[names[name]])
+        yield from self._about_itself(reading, time.perf_counter() - started)
+
+    def _about_itself(self, reading: Reading, seconds: float) -> Iterator[Family]:
+        unreadable: Samples = {(reason,): [float(count)] for reason, count in sorted(reading.unreadable.items())}
+        is_up = [float(reading.is_directory_readable)]
+        yield _family(m.UNREADABLE, unreadable)
+        yield _family(m.BUILD_INFO, {(ullage.__version__, platform.python_version()): [1.0]})
+        yield _family(m.UP, {(): is_up})
+        yield _family(m.COLLECTOR_DURATION, {("segments",): [seconds]})
+        yield _family(m.COLLECTOR_SUCCESS, {("segments",): is_up})
+
+    def leaks(self) -> list[dict[str, object]]:
+        """Return the last leaks, newest first, those of dead processes that nobody counted yet at the head."""
+        now = self._clock()
+        found: list[dict[str, object]] = []
+        for snapshot in read_directory(self._directory).snapshots:
+            found += last_leaks(snapshot)
+            found += [uncounted_leak(snapshot, slot) for slot in outstanding(snapshot, now) if slot.uncounted]
+        return sorted(found, key=_newest_first)
+
+    def overview(self) -> Overview:
+        """Return what the landing page shows."""
+        reading = read_directory(self._directory)
+        tally = Tally(reading.snapshots, self._clock())
+        live = sum(snapshot.is_live for snapshot in reading.snapshots)
+        probes: dict[str, dict[str, int]] = {}
+        for (role, probe), (up,) in tally.samples.get(m.PROBE_UP, {}).items():
+            probes.setdefault(role, {})[probe] = int(up)
+        return Overview(live, len(reading.snapshots) - live, reading.unreadable, probes)
+
+
+def _newest_first(leak: dict[str, object]) -> float:
+    counted_at = leak["time"]
+    return -counted_at if isinstance(counted_at, float) else -math.inf
+
+
+_MAKERS: dict[str, Callable[..., Any]] = {
+    "counter": CounterMetricFamily,
+    "gauge": GaugeMetricFamily,
+    "histogram": HistogramMetricFamily,
+}
+
+
+def _family(metric: m.Metric, samples: Samples) -> Family:
+    labels = metric.labels if metric.name in m.WITHOUT_ROLE else ("role", *metric.labels)
+    family: Family = _MAKERS[metric.kind](metric.name, metric.help, labels=labels)
+    add = family.add_metric  # type: ignore[attr-defined]  # each of the three families has it
+    for values, cells in sorted(samples.items()):
+        if metric.kind == "histogram":
+            add(values, buckets=_cumulated(metric, cells), sum_value=cells[-1])
+        else:
+            add(values, cells[0])
+    return family
+
+
+def _cumulated(metric: m.Metric, cells: list[float]) -> list[tuple[str, float]]:
+    total = 0.0
+    buckets = []
+    for bound, count in zip((*metric.buckets, math.inf), cells, strict=False):
+        total += count
+        buckets.append(("+Inf" if bound == math.inf else repr(bound), total))
+    return buckets

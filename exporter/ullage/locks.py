@@ -1,0 +1,45 @@
+"""Open-file-description locks: who writes a segment, and whether it still lives.
+
+They belong to the open file, not to the process, so they say the truth across pid namespaces, and the kernel frees
+them on `kill -9`. POSIX locks would be dropped by any other close of the file in the same process.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+
+# Two bytes of the file are locked, one for each question.
+OWNED = 0  # held from the claim on: nobody else may adopt
+LIVE = 1  # held once the adoption is complete: the writer lives
+
+SUPPORTED = sys.platform == "linux" and hasattr(fcntl, "F_OFD_SETLK")
+
+
+def _flock(kind: int, offset: int) -> bytes:
+    """Return struct flock: l_type, l_whence, padding, l_start, l_len, l_pid (must be 0), padding."""
+    order = sys.byteorder
+    return (
+        kind.to_bytes(2, order)
+        + os.SEEK_SET.to_bytes(2, order)
+        + bytes(4)
+        + offset.to_bytes(8, order)
+        + (1).to_bytes(8, order)
+        + bytes(8)
+    )
+
+
+def acquire(fd: int, offset: int) -> bool:
+    """Take the lock without waiting; False when another open file holds it."""
+    try:
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_WRLCK, offset))
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def is_held(fd: int, offset: int) -> bool:
+    """Tell whether another open file holds the lock; a read-only descriptor will do."""
+    answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _flock(fcntl.F_WRLCK, offset))
+    return int.from_bytes(answer[:2], sys.byteorder) != fcntl.F_UNLCK

@@ -1,0 +1,1 @@
+"""What runs inside the application's processes. Standard library only; nothing happens at import."""

@@ -1,0 +1,130 @@
+"""What a pool holds, read from the pool itself and never counted: levels, limits, settings; and its engine's name.
+
+Each live pool has gauges of its own, which the collector combines: two engines on one URL would overwrite each other.
+Nothing here refers to a pool, so that a pool is collected when its engine is.
+"""
+
+from __future__ import annotations
+
+import math
+from types import FrameType
+from typing import Any
+
+from sqlalchemy.engine import Engine
+from sqlalchemy.pool import AssertionPool, Pool, QueuePool, SingletonThreadPool, StaticPool
+
+from ullage import metrics as m
+from ullage.metrics import Metric
+from ullage.segment import SegmentWriter
+
+_SETTINGS = {
+    "size": ("size", "_size"),
+    "max_overflow": ("_max_overflow",),
+    "timeout": ("_timeout",),
+    "recycle": ("_recycle",),
+    "pre_ping": ("_pre_ping",),
+}
+_FRAMES_TO_ENGINE = 5
+
+
+def engine_label(pool: Pool, frame: FrameType | None) -> str:
+    """Return the pool's logging name, else dialect://host/database of the engine that is asking it.
+
+    A pool does not know its URL; the frame that called `Pool.connect` is the engine's.
+    """
+    name = getattr(pool, "logging_name", None)
+    if name:
+        return str(name)
+    for _ in range(_FRAMES_TO_ENGINE):
+        if frame is None:
+            break
+        asking = frame.f_locals.get("self")
+        if isinstance(asking, Engine):
+            return _url_label(asking.url)
+        frame = frame.f_back
+    return f"{getattr(pool._dialect, 'name', type(pool).__name__)}://"
+
+
+def _url_label(url: Any) -> str:
+    port = f":{url.port}" if url.port else ""
+    return f"{url.get_backend_name()}://{url.host or ''}{port}/{url.database or ''}"
+
+
+class PoolGauges:
+    """The gauges of one live pool."""
+
+    def __init__(self, pool: Pool, engine: str, writer: SegmentWriter) -> None:
+        self.writer = writer
+        self._is_queue = isinstance(pool, QueuePool) and hasattr(pool._pool, "queue")
+        self._size: int = pool._pool.maxsize if isinstance(pool, QueuePool) else 0
+        self._peak = 0
+        self._taken: list[tuple[Metric, tuple[str, ...], int]] = []
+        self._engine = engine
+        self._idle = self._take(m.POOL_CONNECTIONS, engine, "idle")
+        self._used = self._take(m.POOL_CONNECTIONS, engine, "used")
+        self._overflow = self._take(m.POOL_OVERFLOW, engine)
+        self._peak_word = self._take(m.POOL_CONNECTIONS_PEAK, engine)
+        writer.words[self._take(m.POOLS, engine)] = 1.0
+        writer.words[self._take(m.POOL_CONNECTIONS_MAX, engine)] = _limit(pool)
+        self._settings = {name: self._take(m.POOL_SETTING, engine, name) for name in _SETTINGS}
+        self.sample_settings(pool)
+
+    def _take(self, metric: Metric, *labels: str) -> int:
+        index = self.writer.gauge(metric, *labels)
+        self._taken.append((metric, labels, index))
+        return index
+
+    def sample(self, pool: Any, out: int) -> None:
+        """Read the levels. Called after each checkout and checkin; `out` is how many of the pool's are checked out."""
+        if self._is_queue:
+            idle = len(pool._pool.queue)
+            overflow = pool._overflow
+            used = self._size - idle + overflow
+        else:
+            idle, used, overflow = _slow_levels(pool, out)
+        if used < 0:
+            used = 0  # a disposed pool to which a connection came back late
+        words = self.writer.words
+        words[self._idle] = idle
+        words[self._used] = used
+        words[self._overflow] = overflow if overflow > 0 else 0.0
+        if used > self._peak:
+            self._peak = used
+            words[self._peak_word] = used
+
+    def sample_settings(self, pool: Pool) -> None:
+        """Read the settings; one that this kind of pool lacks has no value."""
+        self.writer.words[self._peak_word] = float(self._peak)
+        for setting, names in _SETTINGS.items():
+            found = next((getattr(pool, name) for name in names if hasattr(pool, name)), math.nan)
+            self.writer.words[self._settings[setting]] = float(found() if callable(found) else found)
+
+    def release(self) -> None:
+        """Give the gauges back."""
+        for metric, labels, index in self._taken:
+            self.writer.release_gauge(metric, labels, index)
+
+
+def _slow_levels(pool: Any, out: int) -> tuple[int, int, int]:
+    """Return idle, used and overflow of a pool that has no plain queue."""
+    if isinstance(pool, QueuePool):  # with asyncio's queue
+        return pool.checkedin(), pool.checkedout(), pool._overflow
+    if isinstance(pool, SingletonThreadPool):
+        held = len(pool._all_conns)
+    elif isinstance(pool, StaticPool):
+        held = int("connection" in vars(pool))
+    elif isinstance(pool, AssertionPool):
+        held = int(pool._conn is not None)
+    else:
+        held = out
+    return max(held - out, 0), out, 0
+
+
+def _limit(pool: Pool) -> float:
+    """Return the most connections that the pool opens."""
+    if isinstance(pool, QueuePool):
+        is_unlimited = pool._max_overflow < 0 or pool.size() == 0
+        return math.inf if is_unlimited else float(pool.size() + pool._max_overflow)
+    if isinstance(pool, SingletonThreadPool):
+        return float(pool.size)
+    return 1.0 if isinstance(pool, (StaticPool, AssertionPool)) else math.inf

@@ -1,0 +1,257 @@
+"""SQLAlchemy's connection pools: the wraps and listeners that feed `checkouts.py`, `levels.py` and `stale.py`.
+
+`Pool.connect`, `Pool._return_conn` and the record's connect are wrapped, because SQLAlchemy has no event before a
+checkout, for a wait, for a timeout or for a failed connect, `do_connect` is not fired for a `creator`, and two empty
+`checkout` and `checkin` listeners alone cost half of the budget. All else is pool events, which are rare.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import weakref
+from bisect import bisect_left
+from collections.abc import Callable
+from time import monotonic
+from types import FrameType
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.pool import Pool, SingletonThreadPool
+from sqlalchemy.pool.base import _ConnectionRecord
+
+from ullage import metrics as m
+from ullage.leaks import OPEN, POOL, WAITING
+from ullage.probe.checkouts import PoolState
+from ullage.probe.levels import PoolGauges, engine_label
+from ullage.probe.process import Probe, Process, Work
+from ullage.probe.sites import Sites
+from ullage.probe.stale import close_reason, code_of, watch
+from ullage.segment.layout import SLOT_WORDS, SLOTS
+
+NAME = "pool"
+# In the pool's __dict__, so that looking it up costs next to nothing and it goes with the pool.
+STATE = "_ullage_state"
+INSTALLED = "_ullage_installed"
+_POOL_OF_RECORD = "_ConnectionRecord__pool"
+_RECORD_CONNECT = "_ConnectionRecord__connect"
+_CLOSE_FRAMES = 14
+
+
+class PoolProbe:
+    """The probe: installs the wraps and listeners, and finds the state of a pool."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.sites = Sites(lambda text: float(process.writer.intern(text, reserved=True)), process.settings.skip_frames)
+        self.pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+        # Kept alive here; each forgets itself when its pool is collected.
+        self._graves: set[weakref.ref[Pool]] = set()
+        self._gauges: dict[float, PoolGauges] = {}
+
+    def rebind(self) -> None:
+        """Take the process's segment for every live pool."""
+        self.sites.clear()
+        self._gauges.clear()
+        for pool in list(self.pools):
+            state = pool.__dict__[STATE]
+            state.bind(pool)
+            self._gauges[state.serial] = state.gauges
+
+    def state_of(self, pool: Pool, frame: FrameType) -> PoolState | None:
+        """Return the state of a pool, making it at the pool's first checkout; None when that fails."""
+        try:
+            return pool.__dict__[STATE]  # type: ignore[no-any-return]  # only this probe stores there
+        except KeyError:
+            pass
+        try:
+            return self._attach(pool, frame)
+        except BaseException as error:  # noqa: BLE001 - what is not the probe's is raised again
+            self.process.swallow(NAME, error)
+            return None
+
+    def _attach(self, pool: Pool, frame: FrameType) -> PoolState:
+        state = PoolState(pool, engine_label(pool, frame), self.process, self.sites)
+        if self.process.settings.pre_ping == "enforce" and hasattr(pool, "_pre_ping"):
+            pool._pre_ping = True
+            state.gauges.sample_settings(pool)
+        watch(pool._dialect, state.stale)
+        pool.__dict__[STATE] = state
+        self.pools.add(pool)
+        serial = state.serial
+        self._gauges[serial] = state.gauges
+        self._graves.add(weakref.ref(pool, lambda grave: self._bury(grave, serial)))
+        return state
+
+    def _bury(self, grave: weakref.ref[Pool], serial: float) -> None:
+        """Called when a pool was collected: give its gauges back; what was still out went with it."""
+        self._graves.discard(grave)
+        writer, words = self.process.writer, self.process.writer.words
+        gauges = self._gauges.pop(serial, None)
+        if gauges is not None:
+            gauges.release()
+        for slot in range(SLOTS, SLOTS + writer.slots_used * SLOT_WORDS, SLOT_WORDS):
+            if words[slot] == OPEN and words[slot + POOL] == serial:
+                self.process.leaks.count(slot, "reclaimed_by_gc")
+
+    def held_by(self, work: Work) -> list[int]:
+        """Return the slots of all connections that `work` still holds, whatever their pool."""
+        states = [pool.__dict__[STATE] for pool in list(self.pools)]
+        return [slot for state in states if state.out for slot in state.held_by(work)]
+
+
+def install(process: Process) -> PoolProbe | None:
+    """Instrument SQLAlchemy's pools, those made before included; None when they are instrumented already."""
+    if INSTALLED in Pool.__dict__:
+        return None
+    setattr(Pool, INSTALLED, True)
+    probe = PoolProbe(process)
+    process.add(Probe(NAME, probe.rebind))
+    for kind in (Pool, SingletonThreadPool):  # the latter has a connect of its own
+        _wrap(kind, "connect", lambda original: _wrap_connect(original, probe))
+    _wrap(Pool, "_return_conn", lambda original: _wrap_return(original, process))
+    _wrap(_ConnectionRecord, _RECORD_CONNECT, lambda original: _wrap_record(original, process))
+    for name, listener in (("close", _on_close), ("detach", _on_detach), ("invalidate", _on_invalidate)):
+        event.listen(Pool, name, _guarded(listener, process))
+    return probe
+
+
+def _wrap(kind: type, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    original = getattr(kind, name)
+    setattr(kind, name, functools.wraps(original)(wrap(original)))
+
+
+def _wrap_connect(original: Callable[[Any], Any], probe: PoolProbe) -> Callable[[Any], Any]:
+    process = probe.process
+
+    def connect(self: Any) -> Any:
+        frame = sys._getframe(1)
+        state = self.__dict__.get(STATE) or probe.state_of(self, frame)
+        if state is None:
+            return original(self)
+        started = monotonic()
+        slot = state.begin(started)
+        try:
+            fairy = original(self)
+        except BaseException as error:
+            state.give_up(slot, error)
+            raise
+        try:
+            state.checked_out(self, fairy, slot, started, frame)
+        except BaseException as error:  # noqa: BLE001 - what is not the probe's is raised again
+            if state.words[slot] == WAITING:
+                state.give_up(slot)
+            process.swallow(NAME, error)
+        return fairy
+
+    return connect
+
+
+def _wrap_return(original: Callable[[Any, Any], None], process: Process) -> Callable[[Any, Any], None]:
+    def _return_conn(self: Any, record: Any) -> None:
+        state = self.__dict__.get(STATE)
+        if state is None:
+            original(self, record)
+            return
+        try:
+            state.checked_in(record)
+        except BaseException as error:  # noqa: BLE001 - what is not the probe's is raised again
+            process.swallow(NAME, error)
+        finally:
+            original(self, record)
+        try:
+            state.gauges.sample(self, len(state.out))
+        except BaseException as error:  # noqa: BLE001 - what is not the probe's is raised again
+            process.swallow(NAME, error)
+
+    return _return_conn
+
+
+def _wrap_record(original: Callable[[Any], None], process: Process) -> Callable[[Any], None]:
+    """Wrap the opening of a connection, for its time, its error and the end of a retry."""
+
+    def __connect(self: Any) -> None:
+        started = monotonic()
+        try:
+            original(self)
+        except Exception as error:
+            _guarded(_on_connect_error, process)(self, error)
+            raise
+        _guarded(_on_connected, process)(self, monotonic() - started)
+
+    return __connect
+
+
+def _guarded(listener: Callable[..., None], process: Process) -> Callable[..., None]:
+    def guarded(*args: Any) -> None:
+        try:
+            listener(process, *args)
+        except Exception as error:  # noqa: BLE001 - what is not the probe's is raised again
+            process.swallow(NAME, error)
+
+    return guarded
+
+
+def _state_of_record(record: Any) -> tuple[Any, PoolState | None]:
+    pool = getattr(record, _POOL_OF_RECORD)
+    return pool, pool.__dict__.get(STATE)
+
+
+def _on_connected(process: Process, record: Any, seconds: float) -> None:
+    """Called when a connection to the server has been opened."""
+    _, state = _state_of_record(record)
+    if state is None:
+        return
+    writer = process.writer
+    opened, created = writer.counter(m.POOL_OPENED, state.engine), writer.counter(m.POOL_CREATE, state.engine)
+    bucket, total = created + bisect_left(m.CREATE_BUCKETS, seconds), created + len(m.CREATE_BUCKETS) + 1
+    writer.words[opened] += 1.0
+    writer.words[bucket] += 1.0
+    writer.words[total] += seconds
+    state.stale.connected(record, "success")
+
+
+def _on_connect_error(process: Process, record: Any, error: Exception) -> None:
+    """Called when a connection could not be opened."""
+    _, state = _state_of_record(record)
+    if state is None:
+        return
+    index = process.writer.counter(m.POOL_CONNECT_ERRORS, state.engine, code_of(error))
+    process.writer.words[index] += 1.0
+    state.stale.connected(record, "failure")
+
+
+def _on_invalidate(process: Process, connection: Any, record: Any, exception: BaseException | None) -> None:
+    """Called before an invalidated connection is closed."""
+    _, state = _state_of_record(record)
+    if state is not None:
+        state.stale.invalidated(record, exception)
+
+
+def _on_close(process: Process, connection: Any, record: Any) -> None:
+    """Called before a connection is closed; SQLAlchemy says why only by the functions on its stack."""
+    pool, state = _state_of_record(record)
+    if state is None:
+        return
+    names: list[str] = []
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and len(names) < _CLOSE_FRAMES:
+        names.append(frame.f_code.co_name)
+        frame = frame.f_back
+    reason = close_reason(pool, record, names)
+    if reason == "pool_invalidated":
+        state.stale.pool_invalidated(record)
+    _count_closed(process, state, reason)
+
+
+def _on_detach(process: Process, connection: Any, record: Any) -> None:
+    """Called after a connection left its pool for good: it never comes back, and the pool fires no checkin for it."""
+    _, state = _state_of_record(record)
+    if state is not None:
+        state.checked_in(record)
+        _count_closed(process, state, "detached")
+
+
+def _count_closed(process: Process, state: PoolState, reason: str) -> None:
+    index = process.writer.counter(m.POOL_CLOSED, state.engine, reason)
+    process.writer.words[index] += 1.0

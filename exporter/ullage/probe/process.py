@@ -1,0 +1,151 @@
+"""This process's segment: claimed at install, claimed anew in every forked child, given up without harm.
+
+Probes write through `claim.writer` and register a `Probe` to be told when the writer changes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from contextvars import ContextVar
+from pathlib import Path
+
+from ullage import claim as claims
+from ullage.leaks import Leaks
+from ullage.metrics import PROBE_UP
+from ullage.segment import Hint, Identity, SegmentWriter
+from ullage.settings import ProbeSettings
+
+log = logging.getLogger("ullage")
+
+_OWN_DIRECTORY = str(Path(__file__).parent.parent) + os.sep
+# An error of these modules' code, called by a probe, is the probe's error.
+_OWN_FILES = (_OWN_DIRECTORY, f"{os.sep}sqlalchemy{os.sep}")
+
+
+class Work:
+    """What the process is at: a request or a job. Checkouts made meanwhile belong to it."""
+
+    __slots__ = ("function", "function_id", "job_id", "queue_id")
+
+    def __init__(self, function: str = "", function_id: float = 0.0, queue_id: float = 0.0, job_id: str = "") -> None:
+        self.function = function
+        self.function_id = function_id
+        self.queue_id = queue_id
+        self.job_id = job_id
+
+
+# A context variable, not the thread: asyncio tasks and greenlets share one.
+current_work: ContextVar[Work | None] = ContextVar("ullage_work", default=None)
+
+
+class Probe:
+    """One instrumented library. `rebind` is called at install and in every forked child, with `process` up to date."""
+
+    def __init__(self, name: str, rebind: Callable[[], None]) -> None:
+        self.name = name
+        self.rebind = rebind
+        self.failed = False
+        self.up = 0  # the gauge's word
+
+
+class Process:
+    """The state that all probes of a process share."""
+
+    def __init__(self, settings: ProbeSettings) -> None:
+        self.settings = settings
+        self.identity = Identity(settings.role, settings.container, os.geteuid())
+        self.probes: dict[str, Probe] = {}
+        self.hint = Hint()
+        self._claim: claims.Claim | None = None
+        self._start()
+
+    def _start(self) -> None:
+        self._claim = self._try_claim()
+        # Without a segment the same code writes to memory that nobody reads.
+        self.writer = self._claim.writer if self._claim else SegmentWriter(-1)
+        self.leaks = self._claim.leaks if self._claim else Leaks(self.writer)
+
+    def _try_claim(self) -> claims.Claim | None:
+        if not getattr(sys, "_is_gil_enabled", lambda: True)():
+            log.warning("ullage is off: on a free-threaded build its counters would lose increments")
+            return None
+        try:
+            return claims.claim(
+                self.settings.directory, self.identity, self.settings.leak_threshold_seconds, self.hint.get()
+            )
+        except claims.ClaimError as error:
+            log.warning("ullage is off in process %d: %s", os.getpid(), error)
+            return None
+
+    def add(self, probe: Probe) -> None:
+        """Register a probe and bind it."""
+        self.probes[probe.name] = probe
+        self._bind(probe)
+
+    def _bind(self, probe: Probe) -> None:
+        probe.up = self.writer.gauge(PROBE_UP, probe.name)
+        self.writer.words[probe.up] = 0.0 if probe.failed else 1.0
+        probe.rebind()
+
+    def after_fork_in_child(self) -> None:
+        """Leave the parent's segment and claim one."""
+        if self._claim:
+            self._claim.abandon()
+        self._start()
+        if self._claim:
+            self.hint.set(self._claim.path.name)
+        for probe in self.probes.values():
+            self._bind(probe)
+
+    def swallow(self, name: str, error: BaseException) -> None:
+        """Deal with an exception that reached a probe: called in its `except`, raises again what is not the probe's.
+
+        RQ's timeout is raised by a signal handler at any bytecode, in a probe's too. Such an exception comes from a
+        frame of another file, or is of a class that no code here raises.
+        """
+        if not _is_own(error):
+            raise error
+        probe = self.probes.get(name)
+        if probe is None or probe.failed:
+            return
+        probe.failed = True
+        self.writer.words[probe.up] = 0.0
+        log.error("ullage: probe %s failed and measures no more: %s: %s", name, type(error).__name__, error)
+
+
+def _is_own(error: BaseException) -> bool:
+    if not isinstance(error, Exception) or type(error).__module__.partition(".")[0] not in (
+        "builtins",
+        "sqlalchemy",
+        "ullage",
+    ):
+        return False
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    filename = trace.tb_frame.f_code.co_filename if trace else ""
+    return any(part in filename for part in _OWN_FILES)
+
+
+_process: Process | None = None
+
+
+def start(settings: ProbeSettings) -> Process:
+    """Return the process's state, claiming a segment the first time."""
+    global _process
+    if _process is None:
+        _process = Process(settings)
+        os.register_at_fork(after_in_child=_after_fork_in_child)
+    return _process
+
+
+def _after_fork_in_child() -> None:
+    if _process is None:
+        return
+    try:
+        _process.after_fork_in_child()
+    except Exception as error:  # noqa: BLE001 - the child is the application's, and goes on without a probe
+        log.error("ullage is off in process %d: %s: %s", os.getpid(), type(error).__name__, error)

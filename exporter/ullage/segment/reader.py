@@ -1,0 +1,93 @@
+"""The reading side of a segment: pread, no locks, no trust."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+
+from ullage import locks
+from ullage.segment import layout as at
+from ullage.segment.layout import WORD, Identity, Series, UnreadableSegmentError, parse_series, string_at
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One consistent reading of a segment. Sequences of words are lists that start at the section's first word."""
+
+    identity: Identity
+    is_live: bool
+    header: memoryview[float]
+    strings: bytes
+    rows: bytes
+    cells: memoryview[float]
+    gauges: memoryview[float]
+    slots: memoryview[float]
+    leaks: bytes
+
+    @property
+    def series(self) -> tuple[Series, ...]:
+        """The series table."""
+        return parse_series(self.strings, self.rows)
+
+    def text(self, string_id: float) -> str:
+        """Return the string with this id, '' for none; never raises."""
+        return (string_at(self.strings, int(string_id)) or "") if math.isfinite(string_id) else ""
+
+
+# An adoption moves epoch and journal some hundred times at most, each within microseconds.
+ATTEMPTS = 1000
+
+
+def read_segment(fd: int) -> Snapshot:
+    """Read a segment through a read-only descriptor, with pread alone: a mapping of a truncated file is SIGBUS.
+
+    The reading is taken again when the owner, its life or the journal changed meanwhile, so that a scrape across an
+    adoption counts each checkout once.
+
+    Raises:
+        UnreadableSegmentError: the file is no segment that this version reads.
+    """
+    for _ in range(ATTEMPTS):
+        is_live = locks.is_held(fd, locks.LIVE)
+        header = os.pread(fd, at.HEADER_BYTES, 0)
+        snapshot = read_once(fd, header, is_live)
+        after = os.pread(fd, 2 * WORD, at.EPOCH * WORD)
+        if after == header[at.EPOCH * WORD : (at.EPOCH + 2) * WORD] and locks.is_held(fd, locks.LIVE) == is_live:
+            return snapshot
+    raise UnreadableSegmentError("unstable", f"changed during each of {ATTEMPTS} readings")
+
+
+def read_once(fd: int, header: bytes, is_live: bool) -> Snapshot:
+    """Read and check the parts that `header` announces; raises UnreadableSegmentError."""
+    identity = Identity.from_bytes(header)
+    words: memoryview[float] = memoryview(header).cast("d")
+    try:
+        strings, rows, cells, gauges, slots = map(int, words[at.STRINGS_USED : at.SLOTS_USED + 1])
+    except (ValueError, OverflowError):
+        raise UnreadableSegmentError("garbage", "the header's counts are no numbers") from None
+    limits = (at.STRINGS_BYTES, at.SERIES_ROWS, at.CELL_WORDS, at.GAUGE_WORDS, at.SLOT_COUNT)
+    if any(not 0 <= used <= limit for used, limit in zip((strings, rows, cells, gauges, slots), limits, strict=True)):
+        raise UnreadableSegmentError("garbage", "a table in the header is longer than it can be")
+    values: memoryview[float] = memoryview(_pread(fd, cells * WORD, at.CELLS * WORD)).cast("d")
+    # min() is blind to a NaN that does not come first, a sum is not.
+    if cells and not (min(values) >= 0.0 and sum(values) < math.inf):
+        raise UnreadableSegmentError("garbage", "a counter is negative or no number")
+    return Snapshot(
+        identity,
+        is_live,
+        words,
+        _pread(fd, strings, at.STRINGS),
+        _pread(fd, rows * at.ROW_WORDS * WORD, at.SERIES * WORD),
+        values,
+        memoryview(_pread(fd, gauges * WORD if is_live else 0, at.GAUGES * WORD)).cast("d"),
+        memoryview(_pread(fd, slots * at.SLOT_WORDS * WORD, at.SLOTS * WORD)).cast("d"),
+        _pread(fd, at.LEAK_COUNT * at.LEAK_WORDS * WORD if words[at.LEAKS_WRITTEN] else 0, at.LEAKS * WORD),
+    )
+
+
+def _pread(fd: int, size: int, offset: int) -> bytes:
+    data = os.pread(fd, size, offset) if size else b""
+    if len(data) < size:
+        raise UnreadableSegmentError("too_short", f"{len(data)} of {size} bytes at offset {offset}")
+    return data
