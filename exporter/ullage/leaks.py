@@ -27,10 +27,9 @@ STATE = 0
 STARTED = 1  # seconds of the monotonic clock
 ENGINE = 2  # string ids from here on
 CHAIN = 3  # call site and its callers, one a line
-FUNCTION = 4
-QUEUE = 5
-RETURNED = 6  # 1 when the connection came back while its leak was still to be counted
-POOL = 7  # the pool's serial number in its process
+WORK = 4  # what it was for: the job's queue, a line break, the job's function or the request's route
+RETURNED = 5  # 1 when the connection came back while its leak was still to be counted
+POOL = 6  # the pool's serial number in its process
 
 # States of a slot.
 FREE = 0.0
@@ -67,7 +66,12 @@ class Leaks:
 
     def count(self, slot: int, kind: str, job_id: str = "") -> None:
         """Count the checkout in `slot` once under `kind`; held ones stay out, others free their slot."""
-        self._writer.words[slot] = float(PENDING + KIND_INDEX[kind])
+        words, pending = self._writer.words, float(PENDING + KIND_INDEX[kind])
+        # No call from here to the store: of two threads, one counts.
+        if words[slot] != OPEN:
+            return
+        words[slot + RETURNED] = 0.0
+        words[slot] = pending
         self._pending.append((slot, job_id))
         while self._pending and self._lock.acquire(blocking=False):
             try:
@@ -84,27 +88,46 @@ class Leaks:
             if kind:
                 words[slot + RETURNED] = 1.0  # whatever the kind, nobody will bring it back
                 self._fold(slot, kind, "")
-            words[slot] = FREE
+            words[slot] = words[slot + POOL] = words[slot + RETURNED] = FREE
 
     def _count_first(self) -> None:
+        """Lock must be held by caller."""
         try:
             slot, job_id = self._pending[0]
         except IndexError:
             return
         words = self._writer.words
+        replay(self._writer)  # of a call that an exception broke off: then this slot is counted by it
         kind = uncounted_kind(words[slot], is_live=True)
         if kind:
             self._fold(slot, kind, job_id)
-        self._pending.popleft()
-        if words[slot + RETURNED] and words[slot] == COUNTED:
+        is_free = words[at.JOURNAL_STATE] == FREE
+        # It may have come back while it was being counted. No call from the test to the store: see `returned`.
+        if not is_free and words[slot + RETURNED] and words[slot] == COUNTED:
             words[slot] = FREE
-        if words[slot] == FREE:
-            self._writer.free_slots.append(slot)
+            is_free = True
+        self._pending.popleft()
+        if is_free:
+            self._give_back(slot)
+
+    def returned(self, slot: int) -> None:
+        """Called when a connection comes back that was counted, or is about to be: whoever is last frees the slot."""
+        words = self._writer.words
+        words[slot + RETURNED] = 1.0
+        if words[slot] == COUNTED:
+            words[slot] = FREE
+            self._give_back(slot)
+
+    def _give_back(self, slot: int) -> None:
+        words = self._writer.words
+        words[slot + RETURNED] = words[slot + POOL] = 0.0
+        self._writer.free_slots.append(slot)
 
     def _fold(self, slot: int, kind: str, job_id: str) -> None:
         writer, words = self._writer, self._writer.words
         replay(writer)
-        engine, queue, function = (writer.text(words[slot + word]) for word in (ENGINE, QUEUE, FUNCTION))
+        engine = writer.text(words[slot + ENGINE])
+        queue, _, function = writer.text(words[slot + WORK]).partition("\n")
         site = writer.text(words[slot + CHAIN]).partition("\n")[0]
         cells = (
             writer.counter(LEAKS_TOTAL, kind),
@@ -128,7 +151,7 @@ class Leaks:
         words[entry + ENTRY_SEQUENCE] = 2.0 * written + 1.0
         words[entry + ENTRY_TIME] = self._wall_clock()
         words[entry + ENTRY_KIND] = float(KIND_INDEX[kind])
-        for position, word in enumerate((ENGINE, CHAIN, FUNCTION, QUEUE), entry + ENTRY_STRINGS):
+        for position, word in enumerate((ENGINE, CHAIN, WORK), entry + ENTRY_STRINGS):
             words[position] = words[slot + word]
         self._writer.write_text(entry + ENTRY_JOB, job_id, at.LEAK_WORDS - ENTRY_JOB)
         words[entry + ENTRY_SEQUENCE] = 2.0 * written + 2.0

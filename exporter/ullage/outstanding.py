@@ -15,11 +15,10 @@ from ullage.leaks import (
     ENTRY_STRINGS,
     ENTRY_TIME,
     FREE,
-    FUNCTION,
     OPEN,
-    QUEUE,
     STARTED,
     WAITING,
+    WORK,
     journal,
     uncounted_kind,
 )
@@ -72,14 +71,15 @@ def outstanding(snapshot: Snapshot, now: float) -> Iterator[Outstanding]:
         words = snapshot.slots[start : start + at.SLOT_WORDS]
         is_over = state == OPEN and now - words[STARTED] > threshold
         chain = snapshot.text(words[CHAIN])
+        queue, _, function = snapshot.text(words[WORK]).partition("\n")
         yield Outstanding(
             is_waiting=state == WAITING,
             is_unreleased=snapshot.is_live and (is_over or state > OPEN),
             uncounted=uncounted_kind(state, snapshot.is_live),
             started=words[STARTED],
             engine=snapshot.text(words[ENGINE]),
-            queue=snapshot.text(words[QUEUE]),
-            function=snapshot.text(words[FUNCTION]),
+            queue=queue,
+            function=function,
             frames=tuple(chain.split("\n")) if chain else (),
         )
 
@@ -92,7 +92,8 @@ def last_leaks(snapshot: Snapshot) -> Iterator[dict[str, object]]:
         sequence, kind = entry[ENTRY_SEQUENCE], entry[ENTRY_KIND]
         if sequence > 0 and sequence % 2 == 0 and kind in range(len(LEAK_KINDS)):
             job = bytes(snapshot.leaks[(start + ENTRY_JOB) * at.WORD : (start + at.LEAK_WORDS) * at.WORD])
-            engine, chain, function, queue = (snapshot.text(entry[ENTRY_STRINGS + n]) for n in range(4))
+            engine, chain, work = (snapshot.text(entry[ENTRY_STRINGS + n]) for n in range(3))
+            queue, _, function = work.partition("\n")
             yield _leak(
                 snapshot, entry[ENTRY_TIME], LEAK_KINDS[int(kind)], engine, chain.split("\n"), function, queue, job
             )

@@ -9,10 +9,10 @@ from types import FrameType
 from typing import Any
 
 from sqlalchemy import exc
-from sqlalchemy.pool import Pool
+from sqlalchemy.pool import Pool, SingletonThreadPool, StaticPool
 
 from ullage import metrics as m
-from ullage.leaks import CHAIN, COUNTED, ENGINE, FREE, FUNCTION, OPEN, POOL, QUEUE, RETURNED, STARTED, WAITING
+from ullage.leaks import CHAIN, ENGINE, FREE, OPEN, POOL, STARTED, WORK
 from ullage.probe.levels import PoolGauges
 from ullage.probe.process import Process, Work, current_work
 from ullage.probe.sites import Sites
@@ -36,9 +36,11 @@ class PoolState:
         "engine_id",
         "free",
         "gauges",
+        "is_shared",
         "leaks",
         "out",
         "process",
+        "sample",
         "serial",
         "sites",
         "stale",
@@ -56,15 +58,17 @@ class PoolState:
         self.sites = sites
         self.serial = float(next(self._serials))
         self.stale: Stale = Stale(engine, process)
-        # Per record: its slot, the weak reference to its fairy, and the request or job it was checked out for.
-        self.out: dict[Any, tuple[int, Any, Work | None]] = {}
+        # Per record: its slot, since when, the weak reference to its fairy, and the request or job it is for.
+        self.out: dict[Any, tuple[int, float, Any, Work | None]] = {}
+        self.is_shared = isinstance(pool, (SingletonThreadPool, StaticPool))
         self.bind(pool)
 
     def bind(self, pool: Pool) -> None:
         """Take the process's segment, at the start and in a forked child, which has none of its parent's checkouts."""
         writer = self.process.writer
         self.words = writer.words
-        self.free = writer.free_slots
+        # Slots that bear this pool's mark. Those that a leak went through go back to the process.
+        self.free: list[int] = []
         self.leaks = self.process.leaks
         self.threshold = self.process.settings.leak_threshold_seconds
         self.engine_id = float(writer.intern(self.engine))
@@ -77,57 +81,52 @@ class PoolState:
             writer.counter(m.POOL_RETRIES, self.engine, outcome)
         self.out.clear()
         self.gauges = PoolGauges(pool, self.engine, writer)
-        self.gauges.sample(pool, 0)
+        self.sample = self.gauges.sample
+        self.sample(pool, self.out)
 
-    def begin(self, started: float) -> int:
-        """Take a slot for a request that may have to wait. No call stands between taking and marking it."""
-        words, free = self.words, self.free
-        try:
-            slot = free[-1]
-            del free[-1]
-        except IndexError:
-            slot = self.process.writer.take_slot()
-        words[slot + STARTED] = started
-        words[slot + ENGINE] = self.engine_id
-        words[slot + POOL] = self.serial
-        words[slot] = WAITING
+    def take_slot(self) -> int:
+        """Return a slot marked with this pool, when the pool has none left over from earlier checkouts."""
+        slot = self.process.writer.take_slot()
+        self.words[slot + ENGINE] = self.engine_id
+        self.words[slot + POOL] = self.serial
         return slot
 
-    def give_up(self, slot: int, error: BaseException | None = None) -> None:
-        """End a request that got no connection."""
+    def free_slot(self, slot: int) -> None:
+        """Make a slot free for the next checkout from this pool."""
         self.words[slot] = FREE
         if slot != SCRATCH:
             self.free.append(slot)
+
+    def give_up(self, slot: int, error: BaseException | None = None) -> None:
+        """End a request that got no connection."""
+        self.free_slot(slot)
         if isinstance(error, exc.TimeoutError):
             index = self.process.writer.counter(m.POOL_TIMEOUTS, self.engine)
             self.words[index] += 1.0
 
-    def checked_out(self, pool: Pool, fairy: Any, slot: int, started: float, frame: FrameType) -> None:
+    def checked_out(self, pool: Any, fairy: Any, slot: int, started: float, frame: FrameType) -> None:
         """Record a checkout; `frame` is the one that asked the pool."""
-        words = self.words
+        words, out = self.words, self.out
         now = monotonic()
         record = fairy._connection_record
-        if fairy._counter != 1 or record in self.out:
+        if self.is_shared and (fairy._counter != 1 or record in out):
             self.give_up(slot)  # the same connection once more: SingletonThreadPool's fairy, StaticPool's record
         else:
             work = current_work.get()
-            self.out[record] = (slot, record.fairy_ref, work)
+            out[record] = (slot, now, record.fairy_ref, work)
             words[slot + STARTED] = now
             words[slot + CHAIN] = self.sites.of(frame)
-            if work is not None:
-                words[slot + FUNCTION] = work.function_id
-                words[slot + QUEUE] = work.queue_id
-            else:
-                words[slot + FUNCTION] = words[slot + QUEUE] = 0.0
+            words[slot + WORK] = 0.0 if work is None else work.label_id
             words[slot] = OPEN
         waited = now - started
-        index = self.wait if waited <= _LAST_FAST_WAIT else self.wait + bisect_left(m.WAIT_BUCKETS, waited)
-        total = self.wait + _WAIT_SUM
+        index = self.wait
+        total = index + _WAIT_SUM
+        if waited > _LAST_FAST_WAIT:
+            index += bisect_left(m.WAIT_BUCKETS, waited)
         words[index] += 1.0
         words[total] += waited
-        index = self.checkouts
-        words[index] += 1.0
-        self.gauges.sample(pool, len(self.out))
+        words[self.checkouts] += 1.0
+        self.sample(pool, out)
 
     def checked_in(self, record: Any) -> None:
         """Record that a connection came back; nothing for a record that was not out."""
@@ -135,19 +134,21 @@ class PoolState:
         if out is None:
             return
         words = self.words
-        slot, fairy_ref, work = out
-        used = monotonic() - words[slot + STARTED]
-        index = self.use if used <= _LAST_FAST_USE else self.use + bisect_left(m.USE_BUCKETS, used)
-        total = self.use + _USE_SUM
+        slot, since, fairy_ref, work = out
+        used = monotonic() - since
+        index = self.use
+        total = index + _USE_SUM
+        if used > _LAST_FAST_USE:
+            index += bisect_left(m.USE_BUCKETS, used)
         words[index] += 1.0
         words[total] += used
-        is_collected = fairy_ref is not None and fairy_ref() is None
-        if words[slot] == OPEN and not is_collected and used <= self.threshold:
-            words[slot] = FREE
-            if slot != SCRATCH:
-                self.free.append(slot)
-        else:
+        is_collected = fairy_ref() is None
+        if is_collected or used > self.threshold or words[slot] != OPEN:
             self._returned_late(slot, is_collected, work)
+            return
+        words[slot] = FREE
+        if slot != SCRATCH:
+            self.free.append(slot)
 
     def _returned_late(self, slot: int, is_collected: bool, work: Work | None) -> None:
         """Free the slot of a leak. It was counted, is about to be, or is counted now: once in any case."""
@@ -160,11 +161,8 @@ class PoolState:
             kind = "reclaimed_by_gc" if is_collected else "over_threshold"
             self.leaks.count(slot, kind, work.job_id if work else "")
             return
-        words[slot + RETURNED] = 1.0
-        if words[slot] == COUNTED:
-            words[slot] = FREE
-            self.free.append(slot)
+        self.leaks.returned(slot)
 
     def held_by(self, work: Work) -> list[int]:
         """Return the slots of the connections that `work` still holds."""
-        return [slot for slot, _, owner in list(self.out.values()) if owner is work and slot != SCRATCH]
+        return [slot for slot, _, _, owner in list(self.out.values()) if owner is work and slot != SCRATCH]

@@ -7,6 +7,7 @@ Nothing here refers to a pool, so that a pool is collected when its engine is.
 from __future__ import annotations
 
 import math
+from collections.abc import Sized
 from types import FrameType
 from typing import Any
 
@@ -55,6 +56,8 @@ class PoolGauges:
 
     def __init__(self, pool: Pool, engine: str, writer: SegmentWriter) -> None:
         self.writer = writer
+        self.words = writer.words
+        self._has_overflow = True  # so that the first sample stores it
         self._is_queue = isinstance(pool, QueuePool) and hasattr(pool._pool, "queue")
         self._size: int = pool._pool.maxsize if isinstance(pool, QueuePool) else 0
         self._peak = 0
@@ -64,6 +67,7 @@ class PoolGauges:
         self._used = self._take(m.POOL_CONNECTIONS, engine, "used")
         self._overflow = self._take(m.POOL_OVERFLOW, engine)
         self._peak_word = self._take(m.POOL_CONNECTIONS_PEAK, engine)
+        writer.words[self._peak_word] = 0.0
         writer.words[self._take(m.POOLS, engine)] = 1.0
         writer.words[self._take(m.POOL_CONNECTIONS_MAX, engine)] = _limit(pool)
         self._settings = {name: self._take(m.POOL_SETTING, engine, name) for name in _SETTINGS}
@@ -74,27 +78,27 @@ class PoolGauges:
         self._taken.append((metric, labels, index))
         return index
 
-    def sample(self, pool: Any, out: int) -> None:
-        """Read the levels. Called after each checkout and checkin; `out` is how many of the pool's are checked out."""
+    def sample(self, pool: Any, out: Sized) -> None:
+        """Read the levels. Called after each checkout and checkin; `out` is what the pool has checked out."""
+        words = self.words
         if self._is_queue:
             idle = len(pool._pool.queue)
             overflow = pool._overflow
             used = self._size - idle + overflow
         else:
-            idle, used, overflow = _slow_levels(pool, out)
-        if used < 0:
-            used = 0  # a disposed pool to which a connection came back late
-        words = self.writer.words
+            idle, used, overflow = _slow_levels(pool, len(out))
         words[self._idle] = idle
-        words[self._used] = used
-        words[self._overflow] = overflow if overflow > 0 else 0.0
+        # Below 0 in a disposed pool to which a connection came back late.
+        words[self._used] = used if used > 0 else 0.0
         if used > self._peak:
             self._peak = used
             words[self._peak_word] = used
+        if overflow > 0 or self._has_overflow:
+            self._has_overflow = overflow > 0
+            words[self._overflow] = overflow if overflow > 0 else 0.0
 
     def sample_settings(self, pool: Pool) -> None:
         """Read the settings; one that this kind of pool lacks has no value."""
-        self.writer.words[self._peak_word] = float(self._peak)
         for setting, names in _SETTINGS.items():
             found = next((getattr(pool, name) for name in names if hasattr(pool, name)), math.nan)
             self.writer.words[self._settings[setting]] = float(found() if callable(found) else found)

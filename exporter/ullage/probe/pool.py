@@ -21,7 +21,7 @@ from sqlalchemy.pool import Pool, SingletonThreadPool
 from sqlalchemy.pool.base import _ConnectionRecord
 
 from ullage import metrics as m
-from ullage.leaks import OPEN, POOL, WAITING
+from ullage.leaks import OPEN, POOL, STARTED, WAITING
 from ullage.probe.checkouts import PoolState
 from ullage.probe.levels import PoolGauges, engine_label
 from ullage.probe.process import Probe, Process, Work
@@ -58,12 +58,8 @@ class PoolProbe:
             state.bind(pool)
             self._gauges[state.serial] = state.gauges
 
-    def state_of(self, pool: Pool, frame: FrameType) -> PoolState | None:
-        """Return the state of a pool, making it at the pool's first checkout; None when that fails."""
-        try:
-            return pool.__dict__[STATE]  # type: ignore[no-any-return]  # only this probe stores there
-        except KeyError:
-            pass
+    def attach(self, pool: Pool, frame: FrameType) -> PoolState | None:
+        """Make the state of a pool, at its first checkout; None when that fails."""
         try:
             return self._attach(pool, frame)
         except BaseException as error:  # noqa: BLE001 - what is not the probe's is raised again
@@ -91,8 +87,13 @@ class PoolProbe:
         if gauges is not None:
             gauges.release()
         for slot in range(SLOTS, SLOTS + writer.slots_used * SLOT_WORDS, SLOT_WORDS):
-            if words[slot] == OPEN and words[slot + POOL] == serial:
+            if words[slot + POOL] != serial:
+                continue
+            if words[slot] == OPEN:
                 self.process.leaks.count(slot, "reclaimed_by_gc")
+            else:
+                words[slot] = words[slot + POOL] = 0.0
+                writer.free_slots.append(slot)
 
     def held_by(self, work: Work) -> list[int]:
         """Return the slots of all connections that `work` still holds, whatever their pool."""
@@ -126,11 +127,22 @@ def _wrap_connect(original: Callable[[Any], Any], probe: PoolProbe) -> Callable[
 
     def connect(self: Any) -> Any:
         frame = sys._getframe(1)
-        state = self.__dict__.get(STATE) or probe.state_of(self, frame)
-        if state is None:
-            return original(self)
+        try:
+            state = self._ullage_state
+        except AttributeError:
+            state = probe.attach(self, frame)
+            if state is None:
+                return original(self)
         started = monotonic()
-        slot = state.begin(started)
+        words, free = state.words, state.free
+        # No call stands between taking a slot and marking it, so that an asynchronous exception cannot lose one.
+        try:
+            slot = free[-1]
+            del free[-1]
+        except IndexError:
+            slot = state.take_slot()
+        words[slot + STARTED] = started
+        words[slot] = WAITING
         try:
             fairy = original(self)
         except BaseException as error:
@@ -139,7 +151,7 @@ def _wrap_connect(original: Callable[[Any], Any], probe: PoolProbe) -> Callable[
         try:
             state.checked_out(self, fairy, slot, started, frame)
         except BaseException as error:  # noqa: BLE001 - what is not the probe's is raised again
-            if state.words[slot] == WAITING:
+            if words[slot] == WAITING:
                 state.give_up(slot)
             process.swallow(NAME, error)
         return fairy
@@ -149,8 +161,9 @@ def _wrap_connect(original: Callable[[Any], Any], probe: PoolProbe) -> Callable[
 
 def _wrap_return(original: Callable[[Any, Any], None], process: Process) -> Callable[[Any, Any], None]:
     def _return_conn(self: Any, record: Any) -> None:
-        state = self.__dict__.get(STATE)
-        if state is None:
+        try:
+            state = self._ullage_state
+        except AttributeError:
             original(self, record)
             return
         try:
@@ -160,7 +173,7 @@ def _wrap_return(original: Callable[[Any, Any], None], process: Process) -> Call
         finally:
             original(self, record)
         try:
-            state.gauges.sample(self, len(state.out))
+            state.sample(self, state.out)
         except BaseException as error:  # noqa: BLE001 - what is not the probe's is raised again
             process.swallow(NAME, error)
 

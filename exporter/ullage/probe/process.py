@@ -26,14 +26,15 @@ _OWN_FILES = (_OWN_DIRECTORY, f"{os.sep}sqlalchemy{os.sep}")
 
 
 class Work:
-    """What the process is at: a request or a job. Checkouts made meanwhile belong to it."""
+    """What the process is at: a request or a job. Checkouts made meanwhile belong to it.
 
-    __slots__ = ("function", "function_id", "job_id", "queue_id")
+    `label_id` is the string id of its queue, a line break, and its function or route; a request has no queue.
+    """
 
-    def __init__(self, function: str = "", function_id: float = 0.0, queue_id: float = 0.0, job_id: str = "") -> None:
-        self.function = function
-        self.function_id = function_id
-        self.queue_id = queue_id
+    __slots__ = ("job_id", "label_id")
+
+    def __init__(self, label_id: float = 0.0, job_id: str = "") -> None:
+        self.label_id = label_id
         self.job_id = job_id
 
 

@@ -1,7 +1,7 @@
 """Where in the application a checkout was made: the nearest frame of the user's code, and its callers.
 
 Only `(id(code), f_lasti)` pairs are looked at each time, because hashing a code object costs ten times as much; they
-are turned into text once. No frame is kept.
+are turned into text once. So the callers are those of the first checkout from that line. No frame is kept.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Sites:
         self._inner: set[str] = set()
         self._outer: set[str] = set()
         # The code objects are kept, so that their ids are not given to others.
-        self._known: dict[tuple[int, int, int, int], tuple[float, CodeType, CodeType | None]] = {}
+        self._known: dict[tuple[int, int], tuple[float, CodeType]] = {}
 
     def clear(self) -> None:
         """Forget the numbers: the segment is another one."""
@@ -65,14 +65,8 @@ class Sites:
             break
         if frame is None:
             return self._of_greenlet_parent()
-        caller = frame.f_back
-        code = frame.f_code
-        if caller is None:
-            key = (id(code), frame.f_lasti, 0, 0)
-        else:
-            key = (id(code), frame.f_lasti, id(caller.f_code), caller.f_lasti)
-        known = self._known.get(key)
-        return known[0] if known is not None else self._name(key, frame, caller)
+        known = self._known.get((id(frame.f_code), frame.f_lasti))
+        return known[0] if known is not None else self._name(frame)
 
     def _of_greenlet_parent(self) -> float:
         """Look on in the parent: SQLAlchemy's asyncio runs its sync code in a greenlet, whose frames end there."""
@@ -81,11 +75,11 @@ class Sites:
         frame = parent.gr_frame if parent else None
         return self.of(frame) if frame is not None else 0.0
 
-    def _name(self, key: tuple[int, int, int, int], frame: FrameType, caller: FrameType | None) -> float:
+    def _name(self, frame: FrameType) -> float:
         if len(self._known) >= MAX_SITES:
             return self._intern("other")
         number = self._intern("\n".join(self._describe(frame)))
-        self._known[key] = (number, frame.f_code, caller.f_code if caller else None)
+        self._known[id(frame.f_code), frame.f_lasti] = (number, frame.f_code)
         return number
 
     def _describe(self, frame: FrameType | None) -> Iterator[str]:

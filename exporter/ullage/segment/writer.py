@@ -89,7 +89,12 @@ class SegmentWriter:
         self._map[word * WORD : (word + words) * WORD] = data.ljust(words * WORD, b"\0")
 
     def take_slot(self) -> int:
-        """Return the first word of a slot never used so far, SCRATCH when all are out. Freed ones: `free_slots`."""
+        """Return the first word of a free slot, SCRATCH when all are taken."""
+        free = self.free_slots
+        if free:
+            slot = free[-1]
+            del free[-1]
+            return slot
         used = self.slots_used
         if used < at.SLOT_COUNT:
             self.slots_used = used + 1
