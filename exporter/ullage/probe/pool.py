@@ -21,7 +21,7 @@ from sqlalchemy.pool import Pool, SingletonThreadPool
 from sqlalchemy.pool.base import _ConnectionRecord
 
 from ullage import metrics as m
-from ullage.leaks import OPEN, POOL, STARTED, WAITING
+from ullage.leaks import FREE, OPEN, POOL, STARTED, WAITING
 from ullage.probe.checkouts import PoolState
 from ullage.probe.levels import PoolGauges, engine_label
 from ullage.probe.process import Probe, Process, Work
@@ -48,6 +48,7 @@ class PoolProbe:
         # Kept alive here; each forgets itself when its pool is collected.
         self._graves: set[weakref.ref[Pool]] = set()
         self._gauges: dict[float, PoolGauges] = {}
+        self._wrapped: list[tuple[type, str, Any, Any]] = []
 
     def rebind(self) -> None:
         """Take the process's segment for every live pool."""
@@ -57,6 +58,26 @@ class PoolProbe:
             state = pool.__dict__[STATE]
             state.bind(pool)
             self._gauges[state.serial] = state.gauges
+
+    def wrap(self, kind: type, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        """Replace a method by what `wrap` makes of it."""
+        original = getattr(kind, name)
+        wrapped = functools.wraps(original)(wrap(original))
+        self._wrapped.append((kind, name, original, wrapped))
+        setattr(kind, name, wrapped)
+
+    def silence(self) -> None:
+        """Take the wraps off again and let nothing stand that would no longer be kept up to date."""
+        for kind, name, original, wrapped in self._wrapped:
+            if getattr(kind, name) is wrapped:  # else somebody wrapped it after us
+                setattr(kind, name, original)
+        for gauges in self._gauges.values():
+            gauges.release()
+        for slot in self._slots():
+            self.process.writer.words[slot] = FREE
+
+    def _slots(self) -> range:
+        return range(SLOTS, SLOTS + self.process.writer.slots_used * SLOT_WORDS, SLOT_WORDS)
 
     def attach(self, pool: Pool, frame: FrameType) -> PoolState | None:
         """Make the state of a pool, at its first checkout; None when that fails."""
@@ -86,7 +107,7 @@ class PoolProbe:
         gauges = self._gauges.pop(serial, None)
         if gauges is not None:
             gauges.release()
-        for slot in range(SLOTS, SLOTS + writer.slots_used * SLOT_WORDS, SLOT_WORDS):
+        for slot in self._slots():
             if words[slot + POOL] != serial:
                 continue
             if words[slot] == OPEN:
@@ -107,19 +128,15 @@ def install(process: Process) -> PoolProbe | None:
         return None
     setattr(Pool, INSTALLED, True)
     probe = PoolProbe(process)
-    process.add(Probe(NAME, probe.rebind))
+    process.add(Probe(NAME, probe.rebind, probe.silence))
+    process.held_by = probe.held_by
     for kind in (Pool, SingletonThreadPool):  # the latter has a connect of its own
-        _wrap(kind, "connect", lambda original: _wrap_connect(original, probe))
-    _wrap(Pool, "_return_conn", lambda original: _wrap_return(original, process))
-    _wrap(_ConnectionRecord, _RECORD_CONNECT, lambda original: _wrap_record(original, process))
+        probe.wrap(kind, "connect", lambda original: _wrap_connect(original, probe))
+    probe.wrap(Pool, "_return_conn", lambda original: _wrap_return(original, process))
+    probe.wrap(_ConnectionRecord, _RECORD_CONNECT, lambda original: _wrap_record(original, process))
     for name, listener in (("close", _on_close), ("detach", _on_detach), ("invalidate", _on_invalidate)):
         event.listen(Pool, name, _guarded(listener, process))
     return probe
-
-
-def _wrap(kind: type, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-    original = getattr(kind, name)
-    setattr(kind, name, functools.wraps(original)(wrap(original)))
 
 
 def _wrap_connect(original: Callable[[Any], Any], probe: PoolProbe) -> Callable[[Any], Any]:

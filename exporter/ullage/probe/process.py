@@ -43,11 +43,15 @@ current_work: ContextVar[Work | None] = ContextVar("ullage_work", default=None)
 
 
 class Probe:
-    """One instrumented library. `rebind` is called at install and in every forked child, with `process` up to date."""
+    """One instrumented library.
 
-    def __init__(self, name: str, rebind: Callable[[], None]) -> None:
+    `rebind` is called at install and in every forked child, with `process` up to date; `silence` when the probe failed.
+    """
+
+    def __init__(self, name: str, rebind: Callable[[], None], silence: Callable[[], None]) -> None:
         self.name = name
         self.rebind = rebind
+        self.silence = silence
         self.failed = False
         self.up = 0  # the gauge's word
 
@@ -59,6 +63,8 @@ class Process:
         self.settings = settings
         self.identity = Identity(settings.role, settings.container, os.geteuid())
         self.probes: dict[str, Probe] = {}
+        # The slots of what a piece of work still has checked out; the pool probe's to say.
+        self.held_by: Callable[[Work], list[int]] = lambda _: []
         self.hint = Hint()
         self._claim: claims.Claim | None = None
         self._start()
@@ -115,6 +121,7 @@ class Process:
         probe.failed = True
         self.writer.words[probe.up] = 0.0
         log.error("ullage: probe %s failed and measures no more: %s: %s", name, type(error).__name__, error)
+        probe.silence()
 
 
 def _is_own(error: BaseException) -> bool:

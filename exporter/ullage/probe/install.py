@@ -16,12 +16,8 @@ log = logging.getLogger("ullage")
 _LIBRARIES = {"sqlalchemy": ("ullage.probe.pool", True), "flask": ("ullage.probe.flask", False)}
 
 
-def install(environ: Mapping[str, str] | None = None) -> bool:
-    """Measure this process and its forked children; call it before or after engines are made, as often as you like.
-
-    Settings come from `environ`, by default the process's: docs/settings.md. Returns False when ULLAGE_ENABLED=0 or a
-    probe could not be installed, which is logged in one line.
-    """
+def install_probes(environ: Mapping[str, str] | None = None) -> bool:
+    """See `ullage.install`."""
     try:
         settings = probe_settings(os.environ if environ is None else environ, log.warning)
         if not settings.enabled:

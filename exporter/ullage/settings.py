@@ -1,0 +1,331 @@
+"""The environment, read once into frozen dataclasses; docs/settings.md is produced from them.
+
+Imported inside applications too, so it needs the standard library alone and importing it reads nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+_APP = r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\(\))?"
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+# Kubernetes puts ULLAGE_PORT=tcp://10.0.0.1:9145 into every pod beside a Service that is named ullage.
+_SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://\S+")
+
+
+class SettingError(Exception):
+    """A setting has a value that is not allowed."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a setting takes: the rule in words, and the parser that raises ValueError for the rest."""
+
+    allowed: str
+    parse: Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: the environment variable, what it takes, what it means, its flag and its default."""
+
+    name: str
+    kind: Kind
+    meaning: str
+    flag: str | None
+    default: Any
+
+    def read(self, environ: Mapping[str, str], flags: Mapping[str, str]) -> Any:
+        """Return the flag's value, else the variable's, else the default; raise SettingError if it is bad."""
+        given = flags.get(self.name)
+        if given is not None:
+            return self._parse(given, self.flag or self.name)
+        text = environ.get(self.name, "").strip()
+        if not text or _SERVICE_LINK.fullmatch(text):
+            return self.default
+        return self._parse(text, self.name)
+
+    def _parse(self, text: str, source: str) -> Any:
+        try:
+            return self.kind.parse(text.strip())
+        except (ValueError, OSError):
+            shown = repr(text if len(text) <= 80 else text[:77] + "...")
+            raise SettingError(f"{source}={shown} is not allowed: it takes {self.kind.allowed}") from None
+
+
+def _parse_switch(text: str) -> bool:
+    word = text.lower()
+    if word not in _TRUE | _FALSE:
+        raise ValueError(text)
+    return word in _TRUE
+
+
+def _parse_seconds(text: str) -> float:
+    seconds = float(text)
+    if not (re.fullmatch(r"[0-9.]+", text) and 0 < seconds < math.inf):
+        raise ValueError(text)
+    return seconds
+
+
+def _parse_label(text: str) -> str:
+    if not text.isprintable() or len(text.encode()) > 63:
+        raise ValueError(text)
+    return text
+
+
+def _parse_address(text: str) -> str:
+    if ":" in text:
+        from ipaddress import IPv6Address
+
+        return str(IPv6Address(text.removeprefix("[").removesuffix("]")))
+    return _parse_matching(r"[0-9A-Za-z._-]{1,253}", text)
+
+
+def _parse_matching(pattern: str, text: str) -> str:
+    if not re.fullmatch(pattern, text):
+        raise ValueError(text)
+    return text
+
+
+def _matching(pattern: str, allowed: str) -> Kind:
+    return Kind(allowed, lambda text: _parse_matching(pattern, text))
+
+
+def _choice(*words: str) -> Kind:
+    *others, last = words
+    pattern = "|".join(words)
+    return Kind(f"{', '.join(others)} or {last}", lambda text: _parse_matching(pattern, text.lower()))
+
+
+def _integer(low: int, high: int) -> Kind:
+    def parse(text: str) -> int:
+        number = int(_parse_matching(r"[0-9]{1,9}", text))
+        if not low <= number <= high:
+            raise ValueError(text)
+        return number
+
+    return Kind(f"an integer from {low} to {high}", parse)
+
+
+def _list_of(pattern: str, allowed: str) -> Kind:
+    def parse(text: str) -> tuple[str, ...]:
+        if text.lower() == "none":
+            return ()
+        return tuple(_parse_matching(pattern, item.strip()) for item in text.split(","))
+
+    return Kind(f"{allowed}, separated by commas, or none", parse)
+
+
+# Made absolute at once, because gunicorn and RQ may change the directory later.
+_PATH = Kind("a path", lambda text: Path(_parse_matching(r"[^\0]+", text)).absolute())
+
+
+def _setting(name: str, kind: Kind, meaning: str, flag: str | None = None) -> dict[str, Any]:
+    return {"name": name, "kind": kind, "meaning": meaning, "flag": flag}
+
+
+def _hops(header: str) -> dict[str, Any]:
+    name = f"ULLAGE_PROXY_X_{header.upper()}"
+    return _setting(name, _integer(0, 10), f"How many proxies in front set `X-Forwarded-{header}`.")
+
+
+@dataclass(frozen=True)
+class _Settings:
+    directory: Path = field(
+        default=Path("/run/ullage"),
+        metadata=_setting(
+            "ULLAGE_DIR", _PATH, "The segment directory, shared by the application and the sidecar.", "--dir"
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class ProbeSettings(_Settings):
+    """Settings of the application's processes: the probe and the Gunicorn entry."""
+
+    enabled: bool = field(
+        default=True,
+        metadata=_setting(
+            "ULLAGE_ENABLED",
+            Kind("1, true, yes, on, 0, false, no or off", _parse_switch),
+            "Whether anything is measured; if not, the application runs as if ullage were not there.",
+        ),
+    )
+    role: str = field(
+        default="app",
+        metadata=_setting(
+            "ULLAGE_ROLE",
+            _matching(r"[a-z0-9_-]{1,31}", "1 to 31 of a-z, 0-9, _ and -"),
+            "The `role` label of everything that these processes measure, such as `web` or `worker`.",
+        ),
+    )
+    container: str = field(
+        default="",
+        metadata=_setting(
+            "ULLAGE_CONTAINER",
+            Kind("printable text of at most 63 bytes", _parse_label),
+            "The container's name; a process continues only the segments of its own container.",
+        ),
+    )
+    pre_ping: str = field(
+        default="off",
+        metadata=_setting(
+            "ULLAGE_PRE_PING",
+            _choice("off", "enforce"),
+            "`enforce` turns on pre-ping for pools without it, so that no stale connection reaches a user.",
+        ),
+    )
+    leak_threshold_seconds: float = field(
+        default=60.0,
+        metadata=_setting(
+            "ULLAGE_LEAK_THRESHOLD_SECONDS",
+            Kind("a number of seconds above 0", _parse_seconds),
+            "A connection that is checked out for longer counts as over the threshold.",
+        ),
+    )
+    skip_frames: tuple[str, ...] = field(
+        default=(),
+        metadata=_setting(
+            "ULLAGE_SKIP_FRAMES",
+            _list_of(r"[^:]*\.py(:([^\W\d]\w*|<\w+>))?", "ends of paths such as `db.py` or `shop/db.py:get_session`"),
+            "Code that no checkout is attributed to, such as the application's own `get_session()`.",
+        ),
+    )
+    app: str | None = field(
+        default=None,
+        metadata=_setting(
+            "ULLAGE_APP",
+            _matching(_APP, "`module:attribute` or `module:factory()`"),
+            "The WSGI application that `ullage.wsgi:app` wraps.",
+        ),
+    )
+    proxy_x_for: int = field(default=0, metadata=_hops("For"))
+    proxy_x_proto: int = field(default=0, metadata=_hops("Proto"))
+    proxy_x_host: int = field(default=0, metadata=_hops("Host"))
+    proxy_x_port: int = field(default=0, metadata=_hops("Port"))
+    proxy_x_prefix: int = field(default=0, metadata=_hops("Prefix"))
+    probe_paths: tuple[str, ...] = field(
+        default=("/livez", "/readyz", "/healthz", "/health", "/ping"),
+        metadata=_setting(
+            "ULLAGE_PROBE_PATHS",
+            _list_of(r"/[^\s?#]*", "request paths that begin with /"),
+            "Requests to these paths come from inside the cluster; the forwarded-hops count leaves them out.",
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class ServeSettings(_Settings):
+    """Settings of the sidecar, `ullage serve`."""
+
+    listen_address: str = field(
+        default="0.0.0.0",  # noqa: S104 - Prometheus comes from another pod
+        metadata=_setting(
+            "ULLAGE_LISTEN_ADDRESS",
+            Kind("an IPv4 address, an IPv6 address or a host name, without a port", _parse_address),
+            "The address to listen on; `::` takes IPv6 and IPv4.",
+            "--listen-address",
+        ),
+    )
+    port: int = field(
+        default=9145,
+        metadata=_setting("ULLAGE_PORT", _integer(0, 65535), "The port to listen on; 0 takes any free one.", "--port"),
+    )
+    web_config_file: Path | None = field(
+        default=None,
+        metadata=_setting(
+            "ULLAGE_WEB_CONFIG_FILE",
+            _PATH,
+            "TLS and basic authentication, in the format of Prometheus' exporter-toolkit.",
+            "--web-config-file",
+        ),
+    )
+    log_level: str = field(
+        default="info",
+        metadata=_setting(
+            "ULLAGE_LOG_LEVEL",
+            _choice("debug", "info", "warning", "error"),
+            "The least severe lines to log.",
+            "--log-level",
+        ),
+    )
+
+
+_S = TypeVar("_S", bound=_Settings)
+
+
+def settings_of(kind: type[_Settings]) -> dict[str, Setting]:
+    """Return the settings of a dataclass by field name."""
+    return {item.name: Setting(default=item.default, **item.metadata) for item in fields(kind)}
+
+
+def probe_settings(environ: Mapping[str, str], complain: Callable[[str], object] | None = None) -> ProbeSettings:
+    """Read the probe's settings; with `complain` a bad value is told to it and the default is used."""
+    return _load(ProbeSettings, environ, {}, complain)
+
+
+def serve_settings(environ: Mapping[str, str], flags: Mapping[str, str] | None = None) -> ServeSettings:
+    """Read the sidecar's settings; `flags`, by variable name, override the environment."""
+    return _load(ServeSettings, environ, flags or {}, None)
+
+
+def _load(
+    kind: type[_S],
+    environ: Mapping[str, str],
+    flags: Mapping[str, str],
+    complain: Callable[[str], object] | None,
+) -> _S:
+    values: dict[str, Any] = {}
+    for name, setting in settings_of(kind).items():
+        try:
+            values[name] = setting.read(environ, flags)
+        except SettingError as error:
+            if complain is None:
+                raise
+            values[name] = setting.default
+            complain(f"{error}; using the default, {show(setting.default)}")
+    return kind(**values)
+
+
+def show(value: Any) -> str:
+    """Return a value as it would be written in the environment."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ",".join(value) or "none"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return {None: "none", "": "empty"}.get(value, str(value))
+
+
+def document() -> str:
+    """Return docs/settings.md."""
+    lines = [
+        "# Settings",
+        "",
+        "Set these in the environment; a flag of `ullage serve` overrides its variable.",
+        "An empty value is the same as none at all.",
+        "A bad value stops `ullage serve` with one line and exit status 2.",
+        "In an application it is logged once, and the default is used instead.",
+        "",
+        "This page is produced by `python -m ullage.settings`.",
+    ]
+    for kind, title in ((ProbeSettings, "The application"), (ServeSettings, "The sidecar, `ullage serve`")):
+        lines += ["", f"## {title}", "", "| setting | meaning | takes | *default* |", "|---|---|---|---|"]
+        lines += [_row(setting, with_flag=kind is ServeSettings) for setting in settings_of(kind).values()]
+    return "\n".join(lines) + "\n"
+
+
+def _row(setting: Setting, *, with_flag: bool) -> str:
+    name = f"`{setting.name}`" + (f", `{setting.flag}`" if with_flag and setting.flag else "")
+    return f"| {name} | {setting.meaning} | {setting.kind.allowed} | *{show(setting.default)}* |"
+
+
+if __name__ == "__main__":
+    print(document(), end="")
