@@ -95,7 +95,8 @@ class Collector(BaseCollector):
         reading = read_directory(self._directory)
         tally = Tally(reading.snapshots, self._clock())
         tally.complete()
-        names = {metric.name: metric for metric in tally.samples}
+        # A probe of another release may write a known name with other labels: this exporter's own win.
+        names = {metric.name: metric for metric in sorted(tally.samples, key=lambda metric: metric in m.ALL)}
         ordered = [name for name in m.BY_NAME if name in names] + sorted(set(names) - set(m.BY_NAME))
         for name in ordered:
             yield _family(names[name], tally.samples[names[name]])

@@ -45,9 +45,9 @@ LEAK_KINDS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Metric:
-    """One metric. Its label names come after `role`, which every series carries.
+    """One metric, equal to itself alone. Its label names come after `role`, which every series carries.
 
     `reserved` metrics may use the rows that a segment keeps back, so that a flood of other series never hides a leak.
     """
@@ -82,6 +82,8 @@ class Metric:
         if kind not in ("counter", "gauge", "histogram") or aggregation not in ("sum", "max"):
             raise ValueError(f"metric {name!r}: unknown kind {kind!r} or aggregation {aggregation!r}")
         known = BY_NAME.get(name)
+        if known and known.spec == spec:
+            return known
         return cls(
             name,
             kind,  # type: ignore[arg-type]  # compared with the three kinds above

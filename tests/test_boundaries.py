@@ -1,0 +1,49 @@
+"""Who may import what: the probe brings nothing into the application, the exporter none of its libraries."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+LOADED = "import sys; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Return the top-level modules that a new interpreter has after a statement."""
+    command = [sys.executable, "-W", "error", "-c", f"{statement}; {LOADED}"]
+    return set(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
+
+
+def test_importing_ullage_loads_next_to_nothing():
+    """`import ullage` alone reads no setting and loads no library."""
+    assert not loaded_by("import ullage") & {"sqlalchemy", "flask", "rq", "prometheus_client", "logging", "mmap"}
+
+
+def test_the_probe_needs_the_standard_library_alone():
+    """The pool probe loads SQLAlchemy, which the application has, and nothing else that is not Python's."""
+    allowed = {"sqlalchemy", "ullage", "greenlet", "typing_extensions", "cython_runtime"}
+    extra = loaded_by("import ullage.probe.pool") - set(sys.stdlib_module_names) - allowed
+    assert not {name for name in extra if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("module", ["collector", "server", "cli", "dump"])
+def test_the_exporter_loads_none_of_the_applications_libraries(module):
+    """Collector, server and command line never import sqlalchemy, rq, redis or flask."""
+    assert not loaded_by(f"import ullage.{module}") & {"sqlalchemy", "rq", "redis", "flask", "werkzeug"}
+
+
+def test_only_the_segment_knows_the_bytes():
+    """mmap and struct are used in the segment package alone."""
+    from pathlib import Path
+
+    import ullage
+
+    root = Path(ullage.__file__).parent
+    users = {
+        str(path.relative_to(root).parent)
+        for path in root.rglob("*.py")
+        if {"import mmap", "import struct"} & {line.strip() for line in path.read_text().splitlines()}
+    }
+    assert users == {"segment"}
