@@ -26,7 +26,7 @@ def install_probes(environ: Mapping[str, str] | None = None) -> bool:
 
         process = start(settings)
         for library, (probe, is_imported) in _LIBRARIES.items():
-            if library in sys.modules or (is_imported and _import(library)):
+            if sys.modules.get(library) or (is_imported and _import(library)):
                 import_module(probe).install(process)
     except Exception as error:  # noqa: BLE001 - see the module's docstring
         log.error("ullage is off: %s: %s", type(error).__name__, error)
