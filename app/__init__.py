@@ -1,0 +1,1 @@
+"""The reference application: an order service on Flask, SQLAlchemy and RQ."""

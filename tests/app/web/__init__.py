@@ -1,0 +1,1 @@
+"""Tests of the web application, one file for each endpoint group."""
