@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["__version__", "install"]
+from ullage.policy import UnreleasedSessionError, policy
+
+__all__ = ["UnreleasedSessionError", "__version__", "install", "policy"]
 
 __version__ = "0.1.0"
 

@@ -13,12 +13,13 @@ journal. The same code serves the living process and the adopter.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 
-from ullage.metrics import LEAK_KINDS, LEAKS_TOTAL, UNRELEASED_TOTAL
+from ullage.metrics import LEAK_KINDS, LEAKS_TOTAL, LEVELS, UNRELEASED_TOTAL
 from ullage.segment import SegmentWriter, UnreadableSegmentError
 from ullage.segment import layout as at
 
@@ -30,12 +31,14 @@ CHAIN = 3  # call site and its callers, one a line
 WORK = 4  # what it was for: the job's queue, a line break, the job's function or the request's route
 RETURNED = 5  # 1 when the connection came back while its leak was still to be counted
 POOL = 6  # the pool's serial number in its process
+LEVEL = 7  # index in LEVELS
 
 # States of a slot.
 FREE = 0.0
 WAITING = 1.0  # the request waits for a connection
 OPEN = 2.0
 COUNTED = 3.0  # still out, and counted as a leak
+KEPT = 4.0  # still out, and declared to be kept on purpose
 PENDING = 16  # plus the index in LEAK_KINDS: to be counted
 
 KIND_INDEX = {kind: index for index, kind in enumerate(LEAK_KINDS)}
@@ -88,7 +91,7 @@ class Leaks:
             if kind:
                 words[slot + RETURNED] = 1.0  # whatever the kind, nobody will bring it back
                 self._fold(slot, kind, "")
-            words[slot] = words[slot + POOL] = words[slot + RETURNED] = FREE
+            words[slot] = words[slot + POOL] = words[slot + RETURNED] = words[slot + LEVEL] = FREE
 
     def _count_first(self) -> None:
         """Lock must be held by caller."""
@@ -114,13 +117,13 @@ class Leaks:
         """Called when a connection comes back that was counted, or is about to be: whoever is last frees the slot."""
         words = self._writer.words
         words[slot + RETURNED] = 1.0
-        if words[slot] == COUNTED:
+        if words[slot] in (COUNTED, KEPT):
             words[slot] = FREE
             self._give_back(slot)
 
     def _give_back(self, slot: int) -> None:
         words = self._writer.words
-        words[slot + RETURNED] = words[slot + POOL] = 0.0
+        words[slot + RETURNED] = words[slot + POOL] = words[slot + LEVEL] = 0.0
         self._writer.free_slots.append(slot)
 
     def _fold(self, slot: int, kind: str, job_id: str) -> None:
@@ -129,9 +132,11 @@ class Leaks:
         engine = writer.text(words[slot + ENGINE])
         queue, _, function = writer.text(words[slot + WORK]).partition("\n")
         site = writer.text(words[slot + CHAIN]).partition("\n")[0]
+        level = LEVELS[int(words[slot + LEVEL])]
         cells = (
-            writer.counter(LEAKS_TOTAL, kind),
-            writer.counter(UNRELEASED_TOTAL, engine, queue, function, site, kind, "leaked"),
+            # Harmless by itself, and so no leak: a session that holds nothing.
+            at.SCRATCH if level == "lingering" else writer.counter(LEAKS_TOTAL, kind),
+            writer.counter(UNRELEASED_TOTAL, engine, queue, function, site, kind, level),
         )
         stays_out = kind in HELD and not words[slot + RETURNED]
         words[at.JOURNAL_SLOT] = float(slot)
@@ -162,7 +167,7 @@ def journal(words: memoryview[float]) -> tuple[int, float, list[tuple[int, float
     """Return slot, its next state and (cell, target) pairs while the journal is valid, else None.
 
     `words` may be a whole file or its header. Raises UnreadableSegmentError when the journal points elsewhere than to
-    a slot and to cells.
+    a slot and to cells, or holds what is no state or count.
     """
     if words[at.JOURNAL_SEQUENCE] % 2.0 != 1.0:
         return None
@@ -171,6 +176,8 @@ def journal(words: memoryview[float]) -> tuple[int, float, list[tuple[int, float
     in_cells = all(at.CELLS <= c < at.GAUGES or c == at.SCRATCH for c in (cell, cell2))
     if not (in_slots and in_cells):
         raise UnreadableSegmentError("garbage", f"the journal points to slot {slot}, cells {cell} and {cell2}")
+    if not all(0.0 <= value < math.inf for value in (state, target, target2)):
+        raise UnreadableSegmentError("garbage", f"the journal holds state {state}, counts {target} and {target2}")
     return int(slot), state, [(int(cell), target), (int(cell2), target2)]
 
 

@@ -6,9 +6,14 @@ as docs/metrics.md. Standard library only.
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
+
+_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
 
 Kind = Literal["counter", "gauge", "histogram"]
 Aggregation = Literal["sum", "max"]
@@ -34,6 +39,9 @@ USE_BUCKETS = (
     300.0,
 )
 CREATE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+# A job may run for milliseconds or an hour, and wait as long.
+JOB_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0, 600.0, 1800.0, 3600.0)
+RSS_BUCKETS = tuple(float(mebibytes * 2**20) for mebibytes in (32, 64, 128, 192, 256, 384, 512, 768, 1024, 2048, 4096))
 REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 LEAK_KINDS = (
@@ -43,6 +51,8 @@ LEAK_KINDS = (
     "held_at_job_end",
     "died_with_process",
 )
+# How bad: a connection is still out; objects that the next job in this process would commit; `remove()` not called.
+LEVELS = ("leaked", "dirty", "lingering")
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,10 +98,27 @@ class Metric:
             name,
             kind,  # type: ignore[arg-type]  # compared with the three kinds above
             known.help if known else "Not known to this exporter; upgrade the exporter.",
-            tuple(labels.split(",")) if labels else (),
+            _read_labels(name, labels),
             aggregation,  # type: ignore[arg-type]  # compared with the two aggregations above
-            tuple(map(float, buckets.split(","))) if buckets else (),
+            _read_buckets(buckets),
         )
+
+
+def _read_labels(metric: str, text: str) -> tuple[str, ...]:
+    """Return a spec's label names. One that Prometheus would refuse would cost it the whole page."""
+    labels = tuple(text.split(",")) if text else ()
+    if not _NAME.fullmatch(metric) or not all(map(_LABEL.fullmatch, labels)):
+        raise ValueError(f"metric {metric!r} with labels {text!r}: no names")
+    if len({"role", "le", *labels}) < 2 + len(labels):
+        raise ValueError(f"metric {metric!r} with labels {text!r}: a label twice")
+    return labels
+
+
+def _read_buckets(text: str) -> tuple[float, ...]:
+    buckets = tuple(map(float, text.split(","))) if text else ()
+    if not all(low < high for low, high in zip((-math.inf, *buckets), (*buckets, math.inf), strict=True)):
+        raise ValueError(f"buckets {text!r}: not in order")
+    return buckets
 
 
 # --- pools -------------------------------------------------------------------------------------------------------
@@ -212,6 +239,48 @@ LEAKS_TOTAL = Metric(
     reserved=True,
 )
 
+# --- jobs --------------------------------------------------------------------------------------------------------
+JOBS = Metric(
+    "rq_jobs_total",
+    "counter",
+    "Jobs that a worker performed, by RQ's status of the job afterwards.",
+    ("queue", "function", "outcome"),
+)
+JOB_DURATION = Metric(
+    "rq_job_duration_seconds",
+    "histogram",
+    "Time that a worker spent on a job, its callbacks included.",
+    ("queue", "function", "outcome"),
+    buckets=JOB_BUCKETS,
+)
+JOB_WAIT = Metric(
+    "rq_job_wait_seconds",
+    "histogram",
+    "Time from a job's enqueueing to its start.",
+    ("queue", "function"),
+    buckets=JOB_BUCKETS,
+)
+HORSE_DEATHS = Metric(
+    "rq_work_horse_deaths_total",
+    "counter",
+    "Work horses that ended by a signal (SIGKILL: out of memory, or a job that outstayed its timeout).",
+    ("function", "signal"),
+)
+HORSE_RSS = Metric(
+    "rq_work_horse_max_rss_bytes",
+    "histogram",
+    "Peak resident memory of work horses, shared pages included.",
+    ("function",),
+    buckets=RSS_BUCKETS,
+)
+HORSE_CPU = Metric("rq_work_horse_cpu_seconds_total", "counter", "Processor time that work horses used.", ("function",))
+APPS_BUILT = Metric(
+    "flask_apps_built_in_jobs_total",
+    "counter",
+    "Flask applications made inside jobs: each costs what importing the application costs.",
+    ("function",),
+)
+
 # --- requests ----------------------------------------------------------------------------------------------------
 REQUESTS = Metric("flask_requests_total", "counter", "Requests answered, by url rule.", ("method", "route", "status"))
 REQUEST_DURATION = Metric(
@@ -313,8 +382,8 @@ def markdown() -> str:
         mark = " †" if metric.name in WITHOUT_ROLE else ""
         labels = ", ".join(f"`{label}`" for label in metric.labels)
         lines.append(f"| `{metric.name}`{mark} | {metric.kind} | {labels} | {metric.help} | {metric.aggregation} |")
-    lines += ["", "## Buckets", "", "| metric | upper bounds in seconds |", "|---|---|"]
-    lines += [f"| `{m.name}` | {', '.join(f'{b:g}' for b in m.buckets)} |" for m in ALL if m.buckets]
+    lines += ["", "## Buckets", "", "| metric | upper bounds, in seconds or bytes |", "|---|---|"]
+    lines += [f"| `{m.name}` | {', '.join(f'{b:.10g}' for b in m.buckets)} |" for m in ALL if m.buckets]
     return "\n".join(lines) + "\n"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ullage.leaks import (
     CHAIN,
+    COUNTED,
     ENGINE,
     ENTRY_JOB,
     ENTRY_KIND,
@@ -15,14 +16,16 @@ from ullage.leaks import (
     ENTRY_STRINGS,
     ENTRY_TIME,
     FREE,
+    LEVEL,
     OPEN,
+    PENDING,
     STARTED,
     WAITING,
     WORK,
     journal,
     uncounted_kind,
 )
-from ullage.metrics import LEAK_KINDS
+from ullage.metrics import LEAK_KINDS, LEVELS
 from ullage.segment import Snapshot
 from ullage.segment import layout as at
 
@@ -38,6 +41,7 @@ class Outstanding:
     engine: str
     queue: str
     function: str
+    level: str
     frames: tuple[str, ...]
 
     @property
@@ -74,12 +78,13 @@ def outstanding(snapshot: Snapshot, now: float) -> Iterator[Outstanding]:
         queue, _, function = snapshot.text(words[WORK]).partition("\n")
         yield Outstanding(
             is_waiting=state == WAITING,
-            is_unreleased=snapshot.is_live and (is_over or state > OPEN),
+            is_unreleased=snapshot.is_live and (is_over or state == COUNTED or state >= PENDING),
             uncounted=uncounted_kind(state, snapshot.is_live),
             started=words[STARTED],
             engine=snapshot.text(words[ENGINE]),
             queue=queue,
             function=function,
+            level=LEVELS[int(words[LEVEL])] if words[LEVEL] in range(len(LEVELS)) else LEVELS[0],
             frames=tuple(chain.split("\n")) if chain else (),
         )
 

@@ -12,7 +12,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ullage.policy import POLICIES
+
 _APP = r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\(\))?"
+_MODULE = r"[^\W\d]\w*(\.[^\W\d]\w*)*(:[^\W\d]\w*(\.[^\W\d]\w*)*(\(\))?)?"
+# Stands for the modules of the waiting jobs' functions.
+PRELOAD_AUTO = "auto"
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 # Kubernetes puts ULLAGE_PORT=tcp://10.0.0.1:9145 into every pod beside a Service that is named ullage.
@@ -122,6 +127,7 @@ def _list_of(pattern: str, allowed: str) -> Kind:
     return Kind(f"{allowed}, separated by commas, or none", parse)
 
 
+_SWITCH = Kind("1, true, yes, on, 0, false, no or off", _parse_switch)
 # Made absolute at once, because gunicorn and RQ may change the directory later.
 _PATH = Kind("a path", lambda text: Path(_parse_matching(r"[^\0]+", text)).absolute())
 
@@ -137,6 +143,11 @@ def _hops(header: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Settings:
+    pass
+
+
+@dataclass(frozen=True)
+class _SharedSettings(_Settings):
     directory: Path = field(
         default=Path("/run/ullage"),
         metadata=_setting(
@@ -146,14 +157,14 @@ class _Settings:
 
 
 @dataclass(frozen=True)
-class ProbeSettings(_Settings):
+class ProbeSettings(_SharedSettings):
     """Settings of the application's processes: the probe and the Gunicorn entry."""
 
     enabled: bool = field(
         default=True,
         metadata=_setting(
             "ULLAGE_ENABLED",
-            Kind("1, true, yes, on, 0, false, no or off", _parse_switch),
+            _SWITCH,
             "Whether anything is measured; if not, the application runs as if ullage were not there.",
         ),
     )
@@ -179,6 +190,34 @@ class ProbeSettings(_Settings):
             "ULLAGE_PRE_PING",
             _choice("off", "enforce"),
             "`enforce` turns on pre-ping for pools without it, so that no stale connection reaches a user.",
+        ),
+    )
+    policy: str = field(
+        default="observe",
+        metadata=_setting(
+            "ULLAGE_POLICY",
+            _choice(*POLICIES),
+            "What is done about a session that a job did not release: `ignore` it, count it (`observe`), "
+            "release it too (`reclaim`), or fail the job (`strict`).",
+        ),
+    )
+    policy_overrides: tuple[str, ...] = field(
+        default=(),
+        metadata=_setting(
+            "ULLAGE_POLICY_OVERRIDES",
+            _list_of(
+                rf"(queue|function|site):[^=,]+=({'|'.join(POLICIES)})",
+                "`queue:`, `function:` or `site:`, a name, `=` and a policy",
+            ),
+            "Other policies: `queue:low=ignore`, `function:app.tasks.load=strict`, `site:app/locks.py=ignore`.",
+        ),
+    )
+    fork_safety: bool = field(
+        default=True,
+        metadata=_setting(
+            "ULLAGE_FORK_SAFETY",
+            _SWITCH,
+            "Whether a forked child gets connections of its own rather than its parent's.",
         ),
     )
     leak_threshold_seconds: float = field(
@@ -221,7 +260,31 @@ class ProbeSettings(_Settings):
 
 
 @dataclass(frozen=True)
-class ServeSettings(_Settings):
+class WorkerSettings(_Settings):
+    """Settings of `ullage worker`, beside those of its probe."""
+
+    preload: tuple[str, ...] = field(
+        default=(PRELOAD_AUTO,),
+        metadata=_setting(
+            "ULLAGE_PRELOAD",
+            _list_of(_MODULE, "`module`, `module:callable` or `auto`"),
+            "What to import, and to call, once, before the first job; `auto` takes the waiting jobs' functions.",
+            "--preload",
+        ),
+    )
+    heartbeat_file: Path | None = field(
+        default=None,
+        metadata=_setting(
+            "ULLAGE_HEARTBEAT_FILE",
+            _PATH,
+            "The file whose modification time follows the worker's main loop, for liveness probes.",
+            "--heartbeat-file",
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class ServeSettings(_SharedSettings):
     """Settings of the sidecar, `ullage serve`."""
 
     listen_address: str = field(
@@ -270,6 +333,11 @@ def probe_settings(environ: Mapping[str, str], complain: Callable[[str], object]
     return _load(ProbeSettings, environ, {}, complain)
 
 
+def worker_settings(environ: Mapping[str, str], flags: Mapping[str, str] | None = None) -> WorkerSettings:
+    """Read the settings of `ullage worker`; `flags`, by variable name, override the environment."""
+    return _load(WorkerSettings, environ, flags or {}, None)
+
+
 def serve_settings(environ: Mapping[str, str], flags: Mapping[str, str] | None = None) -> ServeSettings:
     """Read the sidecar's settings; `flags`, by variable name, override the environment."""
     return _load(ServeSettings, environ, flags or {}, None)
@@ -309,10 +377,10 @@ def document() -> str:
     lines = [
         "# Settings",
         "",
-        "Set these in the environment; a flag of `ullage serve` overrides its variable.",
+        "Set these in the environment; a flag of `ullage serve` or `ullage worker` overrides its variable.",
         "An empty value is the same as none at all.",
-        "A bad value stops `ullage serve` with one line and exit status 2.",
-        "In an application it is logged once, and the default is used instead.",
+        "A bad value of their own stops these two with one line and exit status 2.",
+        "A bad value of the application's settings is logged once, and the default is used instead.",
         "",
         "This page is produced by `python -m ullage.settings`.",
     ]

@@ -60,7 +60,8 @@ class Tally:
         for series in group.series:
             metric, labels = series.metric, (group.role, *series.labels)
             if metric.kind == "gauge":
-                self._add_gauge(metric, labels, [gauges[series.cell - at.GAUGES] for gauges in group.gauges])
+                index = series.cell - at.GAUGES
+                self._add_gauge(metric, labels, [gauges[index] for gauges in group.gauges if index < len(gauges)])
                 continue
             start = series.cell - at.CELLS
             values = group.cells[start : start + metric.width]
@@ -109,8 +110,9 @@ class Tally:
 
     def _add_leak(self, role: str, found: Outstanding) -> None:
         kind = found.uncounted or ""
-        labels = (role, found.engine, found.queue, found.function, found.site, kind, "leaked")
-        self._add(m.LEAKS_TOTAL, (role, kind), (1.0,))
+        labels = (role, found.engine, found.queue, found.function, found.site, kind, found.level)
+        if found.level != "lingering":
+            self._add(m.LEAKS_TOTAL, (role, kind), (1.0,))
         self._add(m.UNRELEASED_TOTAL, labels, (1.0,))
 
     def complete(self) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from bisect import bisect_left
+from threading import get_ident
 from time import monotonic
 from types import FrameType
 from typing import Any
 
 from sqlalchemy import exc
+from sqlalchemy.engine import Engine
 from sqlalchemy.pool import Pool, SingletonThreadPool, StaticPool
 
 from ullage import metrics as m
-from ullage.leaks import CHAIN, ENGINE, FREE, OPEN, POOL, STARTED, WORK
+from ullage.leaks import CHAIN, ENGINE, FREE, KEPT, OPEN, POOL, STARTED, WORK
 from ullage.probe.levels import PoolGauges
 from ullage.probe.process import Process, Work, current_work
-from ullage.probe.sites import Sites
 from ullage.probe.stale import Stale
 from ullage.segment.layout import SCRATCH
 
@@ -34,6 +36,7 @@ class PoolState:
         "checkouts",
         "engine",
         "engine_id",
+        "engine_ref",
         "free",
         "gauges",
         "is_shared",
@@ -52,10 +55,11 @@ class PoolState:
 
     _serials = iter(range(1, sys.maxsize))
 
-    def __init__(self, pool: Pool, engine: str, process: Process, sites: Sites) -> None:
+    def __init__(self, pool: Pool, engine: str, process: Process) -> None:
         self.engine = engine
         self.process = process
-        self.sites = sites
+        self.sites = process.sites
+        self.engine_ref: weakref.ref[Engine] | None = None
         self.serial = float(next(self._serials))
         self.stale: Stale = Stale(engine, process)
         # Per record: its slot, since when, the weak reference to its fairy, and the request or job it is for.
@@ -109,40 +113,47 @@ class PoolState:
         words, out = self.words, self.out
         now = monotonic()
         record = fairy._connection_record
-        if self.is_shared and (fairy._counter != 1 or record in out):
-            self.give_up(slot)  # the same connection once more: SingletonThreadPool's fairy, StaticPool's record
-        else:
-            work = current_work.get()
-            out[record] = (slot, now, record.fairy_ref, work)
-            words[slot + STARTED] = now
-            words[slot + CHAIN] = self.sites.of(frame)
-            words[slot + WORK] = 0.0 if work is None else work.label_id
-            words[slot] = OPEN
         waited = now - started
         index = self.wait
         total = index + _WAIT_SUM
         if waited > _LAST_FAST_WAIT:
             index += bisect_left(m.WAIT_BUCKETS, waited)
+        if self.is_shared and (fairy._counter != 1 or record in out):
+            self.give_up(slot)  # the same connection once more: SingletonThreadPool's fairy, StaticPool's record
+        else:
+            work = current_work.get()
+            if work is not None and work.thread and work.thread != get_ident():
+                work = None  # a thread that inherited the context: its checkouts are its own
+            chain = self.sites.of(frame)
+            # No call from here to the counters, so that an asynchronous exception finds all of it done or nothing.
+            out[record] = (slot, now, record.fairy_ref, work)
+            words[slot + STARTED] = now
+            words[slot + CHAIN] = chain
+            words[slot + WORK] = 0.0 if work is None else work.label_id
+            words[slot] = OPEN
         words[index] += 1.0
         words[total] += waited
         words[self.checkouts] += 1.0
         self.sample(pool, out)
 
     def checked_in(self, record: Any) -> None:
-        """Record that a connection came back; nothing for a record that was not out."""
-        out = self.out.pop(record, None)
-        if out is None:
+        """Record that a connection came back; nothing for a record that was not out. Broken off, it may be repeated."""
+        found = self.out.get(record)
+        if found is None:
             return
-        words = self.words
-        slot, since, fairy_ref, work = out
+        words, out = self.words, self.out
+        slot, since, fairy_ref, work = found
         used = monotonic() - since
         index = self.use
         total = index + _USE_SUM
         if used > _LAST_FAST_USE:
             index += bisect_left(m.USE_BUCKETS, used)
+        is_collected = fairy_ref() is None
+        # No call from here to the slot's release, for the same reason as in `checked_out`.
+        if record in out:
+            del out[record]
         words[index] += 1.0
         words[total] += used
-        is_collected = fairy_ref() is None
         if is_collected or used > self.threshold or words[slot] != OPEN:
             self._returned_late(slot, is_collected, work)
             return
@@ -153,8 +164,9 @@ class PoolState:
     def _returned_late(self, slot: int, is_collected: bool, work: Work | None) -> None:
         """Free the slot of a leak. It was counted, is about to be, or is counted now: once in any case."""
         words = self.words
-        index = self.process.writer.counter(m.RECOVERED_TOTAL, self.engine)
-        words[index] += 1.0
+        if words[slot] != KEPT:
+            index = self.process.writer.counter(m.RECOVERED_TOTAL, self.engine)
+            words[index] += 1.0
         if slot == SCRATCH:
             return
         if words[slot] == OPEN:

@@ -12,8 +12,12 @@ from ullage.settings import probe_settings
 
 log = logging.getLogger("ullage")
 
-# Library -> whether to import it for the probe's sake. Flask is not: workers do without it (`ullage.wsgi` has it).
-_LIBRARIES = {"sqlalchemy": ("ullage.probe.pool", True), "flask": ("ullage.probe.flask", False)}
+# Library -> whether to import it for the probe's sake. Flask and RQ are not: the entries import them before.
+_LIBRARIES = {
+    "sqlalchemy": ("ullage.probe.pool", True),
+    "flask": ("ullage.probe.flask", False),
+    "rq": ("ullage.probe.rq", False),
+}
 
 
 def install_probes(environ: Mapping[str, str] | None = None) -> bool:

@@ -36,14 +36,22 @@ def engine_label(pool: Pool, frame: FrameType | None) -> str:
     name = getattr(pool, "logging_name", None)
     if name:
         return str(name)
+    engine = find_engine(frame)
+    if engine is not None:
+        return _url_label(engine.url)
+    return f"{getattr(pool._dialect, 'name', type(pool).__name__)}://"
+
+
+def find_engine(frame: FrameType | None) -> Engine | None:
+    """Return the engine that is asking its pool for a connection, from its frame."""
     for _ in range(_FRAMES_TO_ENGINE):
         if frame is None:
             break
         asking = frame.f_locals.get("self")
         if isinstance(asking, Engine):
-            return _url_label(asking.url)
+            return asking
         frame = frame.f_back
-    return f"{getattr(pool._dialect, 'name', type(pool).__name__)}://"
+    return None
 
 
 def _url_label(url: Any) -> str:

@@ -23,9 +23,9 @@ from sqlalchemy.pool.base import _ConnectionRecord
 from ullage import metrics as m
 from ullage.leaks import FREE, OPEN, POOL, STARTED, WAITING
 from ullage.probe.checkouts import PoolState
-from ullage.probe.levels import PoolGauges, engine_label
+from ullage.probe.fork import leave_to_parent
+from ullage.probe.levels import PoolGauges, engine_label, find_engine
 from ullage.probe.process import Probe, Process, Work
-from ullage.probe.sites import Sites
 from ullage.probe.stale import close_reason, code_of, watch
 from ullage.segment.layout import SLOT_WORDS, SLOTS
 
@@ -43,7 +43,6 @@ class PoolProbe:
 
     def __init__(self, process: Process) -> None:
         self.process = process
-        self.sites = Sites(lambda text: float(process.writer.intern(text, reserved=True)), process.settings.skip_frames)
         self.pools: weakref.WeakSet[Pool] = weakref.WeakSet()
         # Kept alive here; each forgets itself when its pool is collected.
         self._graves: set[weakref.ref[Pool]] = set()
@@ -52,7 +51,6 @@ class PoolProbe:
 
     def rebind(self) -> None:
         """Take the process's segment for every live pool."""
-        self.sites.clear()
         self._gauges.clear()
         for pool in list(self.pools):
             state = pool.__dict__[STATE]
@@ -88,12 +86,17 @@ class PoolProbe:
             return None
 
     def _attach(self, pool: Pool, frame: FrameType) -> PoolState:
-        state = PoolState(pool, engine_label(pool, frame), self.process, self.sites)
+        made = PoolState(pool, engine_label(pool, frame), self.process)
+        state: PoolState = pool.__dict__.setdefault(STATE, made)
+        if state is not made:  # the first checkouts of several threads met here
+            made.gauges.release()
+            return state
         if self.process.settings.pre_ping == "enforce" and hasattr(pool, "_pre_ping"):
             pool._pre_ping = True
             state.gauges.sample_settings(pool)
         watch(pool._dialect, state.stale)
-        pool.__dict__[STATE] = state
+        engine = find_engine(frame)
+        state.engine_ref = weakref.ref(engine) if engine is not None else None
         self.pools.add(pool)
         serial = state.serial
         self._gauges[serial] = state.gauges
@@ -118,8 +121,36 @@ class PoolProbe:
 
     def held_by(self, work: Work) -> list[int]:
         """Return the slots of all connections that `work` still holds, whatever their pool."""
+        held: list[int] = []
+        # At the end of each request: iterating the WeakSet costs ten times as much.
+        for grave in tuple(self._graves):
+            pool = grave()
+            if pool is not None and pool.__dict__[STATE].out:
+                held += pool.__dict__[STATE].held_by(work)
+        return held
+
+    def fairies_of(self, work: Work, slots: list[int]) -> list[Any]:
+        """Return the pool's proxies of the connections in these slots of a job."""
         states = [pool.__dict__[STATE] for pool in list(self.pools)]
-        return [slot for state in states if state.out for slot in state.held_by(work)]
+        found = [
+            fairy_ref()
+            for state in states
+            for slot, _, fairy_ref, owner in list(state.out.values())
+            if owner is work and slot in slots
+        ]
+        return [fairy for fairy in found if fairy is not None]
+
+    def leave_to_parent(self) -> None:
+        """Called in a forked child: its parent's pools and connections are none of its own."""
+        inherited = []
+        for pool in list(self.pools):
+            state = pool.__dict__.pop(STATE)
+            engine = state.engine_ref() if state.engine_ref is not None else None
+            inherited.append((pool, engine, list(state.out)))
+        self.pools.clear()
+        self._graves.clear()
+        self._gauges.clear()
+        leave_to_parent(inherited)
 
 
 def install(process: Process) -> PoolProbe | None:
@@ -130,9 +161,14 @@ def install(process: Process) -> PoolProbe | None:
     probe = PoolProbe(process)
     process.add(Probe(NAME, probe.rebind, probe.silence))
     process.held_by = probe.held_by
-    for kind in (Pool, SingletonThreadPool):  # the latter has a connect of its own
-        probe.wrap(kind, "connect", lambda original: _wrap_connect(original, probe))
-    probe.wrap(Pool, "_return_conn", lambda original: _wrap_return(original, process))
+    process.fairies_of = probe.fairies_of
+    if process.settings.fork_safety:
+        process.after_fork.append(probe.leave_to_parent)
+    for kind in (Pool, SingletonThreadPool):
+        if "connect" in kind.__dict__:
+            probe.wrap(kind, "connect", lambda original: _wrap_connect(original, probe))
+        if "_return_conn" in kind.__dict__:  # SingletonThreadPool's own in SQLAlchemy 1.4
+            probe.wrap(kind, "_return_conn", lambda original: _wrap_return(original, process))
     probe.wrap(_ConnectionRecord, _RECORD_CONNECT, lambda original: _wrap_record(original, process))
     for name, listener in (("close", _on_close), ("detach", _on_detach), ("invalidate", _on_invalidate)):
         event.listen(Pool, name, _guarded(listener, process))
@@ -177,6 +213,8 @@ def _wrap_connect(original: Callable[[Any], Any], probe: PoolProbe) -> Callable[
 
 
 def _wrap_return(original: Callable[[Any, Any], None], process: Process) -> Callable[[Any, Any], None]:
+    again = _guarded(lambda _, state, record: state.checked_in(record), process)
+
     def _return_conn(self: Any, record: Any) -> None:
         try:
             state = self._ullage_state
@@ -186,6 +224,8 @@ def _wrap_return(original: Callable[[Any, Any], None], process: Process) -> Call
         try:
             state.checked_in(record)
         except BaseException as error:  # noqa: BLE001 - what is not the probe's is raised again
+            if record in state.out:  # broken off before it stored anything
+                again(state, record)
             process.swallow(NAME, error)
         finally:
             original(self, record)

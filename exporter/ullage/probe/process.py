@@ -11,10 +11,12 @@ import sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
 from ullage import claim as claims
 from ullage.leaks import Leaks
 from ullage.metrics import PROBE_UP
+from ullage.probe.sites import Sites
 from ullage.segment import Hint, Identity, SegmentWriter
 from ullage.settings import ProbeSettings
 
@@ -31,11 +33,14 @@ class Work:
     `label_id` is the string id of its queue, a line break, and its function or route; a request has no queue.
     """
 
-    __slots__ = ("job_id", "label_id")
+    __slots__ = ("job_id", "label_id", "sessions", "thread")
 
     def __init__(self, label_id: float = 0.0, job_id: str = "") -> None:
         self.label_id = label_id
         self.job_id = job_id
+        # Of a job: the thread that performs it, as threads may inherit its context; and the sessions that it began.
+        self.thread = 0
+        self.sessions: dict[int, Any] | None = None
 
 
 # A context variable, not the thread: asyncio tasks and greenlets share one.
@@ -64,6 +69,14 @@ class Process:
         self.identity = Identity(settings.role, settings.container, os.geteuid())
         self.probes: dict[str, Probe] = {}
         # The slots of what a piece of work still has checked out; the pool probe's to say.
+        # Called at the end of each job, before it is judged: what they release counts as released.
+        self.after_job: list[Callable[[], None]] = []
+        # Called first in a forked child.
+        self.after_fork: list[Callable[[], None]] = []
+        # The process id of the child forked last, in memory that it shares: so its parent knows that it does.
+        self.last_child = Hint()
+        self.sites = Sites(lambda text: float(self.writer.intern(text, reserved=True)), settings.skip_frames)
+        self.fairies_of: Callable[[Work, list[int]], list[Any]] = lambda *_: []
         self.held_by: Callable[[Work], list[int]] = lambda _: []
         self.hint = Hint()
         self._claim: claims.Claim | None = None
@@ -102,6 +115,7 @@ class Process:
         if self._claim:
             self._claim.abandon()
         self._start()
+        self.sites.clear()
         if self._claim:
             self.hint.set(self._claim.path.name)
         for probe in self.probes.values():
@@ -154,6 +168,9 @@ def _after_fork_in_child() -> None:
     if _process is None:
         return
     try:
+        _process.last_child.set(str(os.getpid()))
+        for leave in _process.after_fork:
+            leave()
         _process.after_fork_in_child()
     except Exception as error:  # noqa: BLE001 - the child is the application's, and goes on without a probe
         log.error("ullage is off in process %d: %s: %s", os.getpid(), type(error).__name__, error)

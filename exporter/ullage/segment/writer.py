@@ -15,7 +15,8 @@ class SegmentWriter:
 
     `words` is the whole file as float64. Probes ask once for a series' word index and then do `words[i] += x`, with x
     computed before: no call stands between the read and the store, so the GIL makes it atomic. Everything below that
-    allocates does it by `start = used; used = start + n`, for the same reason.
+    allocates does it by `start = used; used = start + n`, and publishes by `words[...] = used`, for the same reason:
+    even a property or float() in between lets another thread take the same place, or announces less than there is.
     """
 
     def __init__(self, fd: int) -> None:
@@ -46,12 +47,12 @@ class SegmentWriter:
         except (KeyError, IndexError):
             pass
         index = self._gauges_used
-        self._gauges_used = index + 1
         if index >= at.GAUGE_WORDS:
             self.words[at.DROPPED_SERIES] += 1.0
             return at.SCRATCH
+        self._gauges_used = index + 1
         self.words[at.GAUGES + index] = math.nan
-        self.words[at.GAUGES_USED] = float(min(self._gauges_used, at.GAUGE_WORDS))
+        self.words[at.GAUGES_USED] = self._gauges_used
         return at.GAUGES + index if self._publish(metric, labels, at.GAUGES + index) else at.SCRATCH
 
     def release_gauge(self, metric: Metric, labels: tuple[str, ...], index: int) -> None:
@@ -76,7 +77,7 @@ class SegmentWriter:
         self._strings_used = start + size
         offset = at.STRINGS + start
         self._map[offset : offset + 2 + len(data)] = at.LENGTH.pack(len(data)) + data
-        self.words[at.STRINGS_USED] = float(self._strings_used)
+        self.words[at.STRINGS_USED] = self._strings_used
         return self._strings.setdefault(text, start + WORD)
 
     def text(self, string_id: float) -> str:
@@ -98,7 +99,7 @@ class SegmentWriter:
         used = self.slots_used
         if used < at.SLOT_COUNT:
             self.slots_used = used + 1
-            self.words[at.SLOTS_USED] = float(self.slots_used)
+            self.words[at.SLOTS_USED] = self.slots_used
             return at.SLOTS + used * at.SLOT_WORDS
         self.words[at.DROPPED_SLOTS] += 1.0
         return at.SCRATCH
@@ -108,11 +109,12 @@ class SegmentWriter:
         key = (metric.name, labels)
         if key in self._series:
             return self._series[key]
-        cell = self._cells_used
+        width = metric.width
         limit = at.CELL_WORDS if metric.reserved or OTHER in labels else at.CELL_WORDS - at.RESERVED_CELLS
-        if cell + metric.width <= limit:
-            self._cells_used = cell + metric.width
-            self.words[at.CELLS_USED] = float(self._cells_used)
+        cell = self._cells_used
+        if cell + width <= limit:
+            self._cells_used = cell + width
+            self.words[at.CELLS_USED] = self._cells_used
             if self._publish(metric, labels, at.CELLS + cell):
                 return self._series.setdefault(key, at.CELLS + cell)
         return self._overflow(metric, labels)
@@ -134,11 +136,12 @@ class SegmentWriter:
             return False
         self._rows_used = row + 1
         start = at.SERIES + row * at.ROW_WORDS
+        self.words[start] = 0.0  # it may hold what a killed predecessor did not announce
         for position, string_id in enumerate(ids, start + 2):
             self.words[position] = float(string_id)
         self.words[start + 1] = float(cell)
         self.words[start] = float(spec)
-        self.words[at.SERIES_USED] = float(self._rows_used)
+        self.words[at.SERIES_USED] = self._rows_used
         return True
 
     def _load(self) -> None:
@@ -158,7 +161,7 @@ class SegmentWriter:
 
 
 class Hint:
-    """The name of the file that a parent's last child used, in memory that parent and children share."""
+    """A short text in memory that a parent and its forked children share; the last one to write wins."""
 
     SIZE = 64
 
@@ -166,9 +169,13 @@ class Hint:
         self._map = mmap.mmap(-1, self.SIZE)
 
     def get(self) -> str:
-        """Return the name, '' when there is none or two children wrote at once."""
+        """Return the text, '' when there is none; nonsense when two wrote at once."""
         return self._map[:].rstrip(b"\0").decode("ascii", "ignore")
 
-    def set(self, name: str) -> None:
-        """Store the name for the next child."""
-        self._map[:] = name.encode("ascii", "ignore")[: self.SIZE].ljust(self.SIZE, b"\0")
+    def set(self, text: str) -> None:
+        """Store a text."""
+        self._map[:] = self.shortened(text).encode("ascii").ljust(self.SIZE, b"\0")
+
+    def shortened(self, text: str) -> str:
+        """Return what `get` returns of a text that is stored."""
+        return text.encode("ascii", "ignore")[: self.SIZE].decode("ascii")
