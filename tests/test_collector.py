@@ -133,3 +133,21 @@ def test_the_dump_prints_a_segment_for_people(directory, capsys):
     assert "checkout: out, unreleased" in shown.out
     assert "empty.seg: too_short" in shown.err
     assert run([directory / "gone"]) == 1
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["one-way", "the-other"])
+def test_seconds_are_added_up_exactly(tmp_path, order):
+    """The order in which a directory lists its files cannot make a sum fall by its last bit."""
+    from ullage.segment import read_segment
+    from ullage.tally import Tally
+
+    snapshots = []
+    for seconds in (0.1, 0.2, 0.3, 1e-9, 1e6)[::order]:
+        owned = claim(tmp_path, IDENTITY, 60.0)
+        first = owned.writer.counter(m.POOL_USE, ENGINE)
+        owned.writer.words[first + m.POOL_USE.width - 1] += seconds
+        fd = os.open(owned.path, os.O_RDONLY)
+        snapshots.append(read_segment(fd))
+        os.close(fd)
+    ((*_, total),) = Tally(snapshots, 0.0).samples[m.POOL_USE].values()
+    assert total == 1000000.600000001

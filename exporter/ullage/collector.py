@@ -7,7 +7,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector as BaseCollector
 import ullage
 from ullage import metrics as m
 from ullage.claim import SUFFIX, UNBORN_SUFFIX
+from ullage.leaks import journal
 from ullage.outstanding import last_leaks, outstanding, uncounted_leak
 from ullage.segment import Snapshot, UnreadableSegmentError, read_segment
 from ullage.tally import Samples, Tally
@@ -33,52 +34,51 @@ class Overview:
     probes: dict[str, dict[str, int]]
 
 
-@dataclass
 class Reading:
-    """All that one pass over the directory found."""
+    """One pass over the directory: yields its segments, and notes what could not be read, by reason."""
 
-    snapshots: list[Snapshot] = field(default_factory=list)
-    unreadable: dict[str, int] = field(default_factory=dict)
-    is_directory_readable: bool = True
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.unreadable: dict[str, int] = {}
+        self.is_directory_readable = True
 
-    def fail(self, reason: str) -> None:
-        """Count a file that could not be read."""
+    def __iter__(self) -> Iterator[Snapshot]:
+        try:
+            names = os.listdir(self._directory)  # noqa: PTH208  # names alone, without a Path object each
+        except OSError:
+            self.is_directory_readable = False
+            return
+        for name in names:
+            if name.endswith(SUFFIX):
+                snapshot = self._read(f"{self._directory}/{name}")
+                if snapshot is not None:
+                    yield snapshot
+            elif not name.endswith(UNBORN_SUFFIX):
+                self._fail("foreign")
+
+    def _read(self, path: str) -> Snapshot | None:
+        try:
+            # Non-blocking: somebody's fifo must not hold the scrape.
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return None  # removed since the listing
+        except OSError:
+            self._fail("no_access")
+            return None
+        try:
+            snapshot = read_segment(fd)
+            journal(snapshot.header)  # a damaged one fails its file here, and not the whole page later
+            return snapshot
+        except UnreadableSegmentError as error:
+            self._fail(error.reason)
+        except OSError:
+            self._fail("no_access")
+        finally:
+            os.close(fd)
+        return None
+
+    def _fail(self, reason: str) -> None:
         self.unreadable[reason] = self.unreadable.get(reason, 0) + 1
-
-
-def read_directory(directory: Path) -> Reading:
-    """Read every segment; a bad file is counted by reason and never fails the reading."""
-    reading = Reading()
-    try:
-        names = os.listdir(directory)  # noqa: PTH208  # names alone, without a Path object each
-    except OSError:
-        reading.is_directory_readable = False
-        return reading
-    for name in names:
-        if name.endswith(SUFFIX):
-            _read_file(reading, os.path.join(directory, name))  # noqa: PTH118  # a Path costs as much as the reading
-        elif not name.endswith(UNBORN_SUFFIX):
-            reading.fail("foreign")
-    return reading
-
-
-def _read_file(reading: Reading, path: str) -> None:
-    try:
-        # Non-blocking: somebody's fifo must not hold the scrape.
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return  # removed since the listing
-    except OSError:
-        reading.fail("no_access")
-        return
-    try:
-        reading.snapshots.append(read_segment(fd))
-    except UnreadableSegmentError as error:
-        reading.fail(error.reason)
-    except OSError:
-        reading.fail("no_access")
-    finally:
-        os.close(fd)
 
 
 class Collector(BaseCollector):
@@ -92,8 +92,8 @@ class Collector(BaseCollector):
     def collect(self) -> Iterator[Family]:
         """Read every segment and yield the metric families; a bad file never fails it."""
         started = time.perf_counter()
-        reading = read_directory(self._directory)
-        tally = Tally(reading.snapshots, self._clock())
+        reading = Reading(self._directory)
+        tally = Tally(reading, self._clock())
         tally.complete()
         # A probe of another release may write a known name with other labels: this exporter's own win.
         names = {metric.name: metric for metric in sorted(tally.samples, key=lambda metric: metric in m.ALL)}
@@ -115,20 +115,22 @@ class Collector(BaseCollector):
         """Return the last leaks, newest first, those of dead processes that nobody counted yet at the head."""
         now = self._clock()
         found: list[dict[str, object]] = []
-        for snapshot in read_directory(self._directory).snapshots:
+        for snapshot in Reading(self._directory):
             found += last_leaks(snapshot)
             found += [uncounted_leak(snapshot, slot) for slot in outstanding(snapshot, now) if slot.uncounted]
         return sorted(found, key=_newest_first)
 
     def overview(self) -> Overview:
         """Return what the landing page shows."""
-        reading = read_directory(self._directory)
-        tally = Tally(reading.snapshots, self._clock())
-        live = sum(snapshot.is_live for snapshot in reading.snapshots)
+        reading = Reading(self._directory)
+        tally = Tally(reading, self._clock())
+        segments = dict.fromkeys(("live", "free"), 0)
+        for (_, state), (count,) in tally.samples.get(m.SEGMENTS, {}).items():
+            segments[state] += int(count)
         probes: dict[str, dict[str, int]] = {}
         for (role, probe), (up,) in tally.samples.get(m.PROBE_UP, {}).items():
             probes.setdefault(role, {})[probe] = int(up)
-        return Overview(live, len(reading.snapshots) - live, reading.unreadable, probes)
+        return Overview(segments["live"], segments["free"], reading.unreadable, probes)
 
 
 def _newest_first(leak: dict[str, object]) -> float:

@@ -70,7 +70,7 @@ def _value(snapshot: Snapshot, series: Series) -> str:
         gauges = snapshot.gauges
         value = gauges[series.cell - at.GAUGES] if series.cell - at.GAUGES < len(gauges) else math.nan
         return "" if math.isnan(value) else f"{value:g}"
-    cells = snapshot.cells[series.cell - at.CELLS : series.cell - at.CELLS + metric.width].tolist()
+    cells = snapshot.cells[series.cell - at.CELLS : series.cell - at.CELLS + metric.width]
     if metric.kind == "counter":
         return f"{cells[0]:g}" if cells else ""
     return f"count {sum(cells[:-1]):g}, sum {cells[-1]:.6f} s" if cells else ""

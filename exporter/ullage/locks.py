@@ -30,10 +30,14 @@ def _flock(kind: int, offset: int) -> bytes:
     )
 
 
+_QUESTION = {offset: _flock(fcntl.F_WRLCK, offset) for offset in (OWNED, LIVE)}
+_FREE = fcntl.F_UNLCK.to_bytes(2, sys.byteorder)
+
+
 def acquire(fd: int, offset: int) -> bool:
     """Take the lock without waiting; False when another open file holds it."""
     try:
-        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_WRLCK, offset))
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _QUESTION[offset])
     except (BlockingIOError, PermissionError):
         return False
     return True
@@ -41,5 +45,4 @@ def acquire(fd: int, offset: int) -> bool:
 
 def is_held(fd: int, offset: int) -> bool:
     """Tell whether another open file holds the lock; a read-only descriptor will do."""
-    answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _flock(fcntl.F_WRLCK, offset))
-    return int.from_bytes(answer[:2], sys.byteorder) != fcntl.F_UNLCK
+    return not fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _QUESTION[offset]).startswith(_FREE)

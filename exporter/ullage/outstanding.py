@@ -50,12 +50,12 @@ class Outstanding:
         return self.frames[0] if self.frames else ""
 
 
-def counters(snapshot: Snapshot) -> memoryview[float] | list[float]:
+def counters(snapshot: Snapshot) -> list[float]:
     """Return the segment's cells, with the targets of a valid journal in their place."""
     entry = journal(snapshot.header)
     if entry is None:
         return snapshot.cells
-    cells = [float(value) for value in snapshot.cells]
+    cells = snapshot.cells.copy()
     for cell, target in entry[2]:
         if cell - at.CELLS < len(cells):
             cells[cell - at.CELLS] = target

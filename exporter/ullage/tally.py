@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from operator import add
 
 from ullage import metrics as m
@@ -19,42 +18,67 @@ AGGREGATIONS: dict[str, Callable[[Iterable[float]], float]] = {"sum": sum, "max"
 Samples = dict[tuple[str, ...], list[float]]
 
 
-@dataclass
 class _Group:
     """Segments of one role whose tables are the same byte for byte, so that their cells add up as vectors."""
 
-    role: str
-    series: tuple[Series, ...]
-    cells: list[float] | memoryview[float]
-    gauges: list[memoryview[float]] = field(default_factory=list)
+    def __init__(self, role: str, series: tuple[Series, ...]) -> None:
+        self.role = role
+        self.series = series
+        self.cells: list[float] = []
+        self.gauges: list[memoryview[float]] = []
+        self.seconds: dict[int, list[float]] = {last: [] for last in map(_seconds_cell, series) if last is not None}
+
+    def add(self, snapshot: Snapshot) -> None:
+        cells = counters(snapshot)
+        self.cells = list(map(add, self.cells, cells)) if self.cells else cells
+        for cell, values in self.seconds.items():
+            if cell < len(cells):
+                values.append(cells[cell])
+        if snapshot.is_live:
+            self.gauges.append(snapshot.gauges)
+
+
+def _seconds_cell(series: Series) -> int | None:
+    """Return where a series counts in fractions: a histogram's sum, or a counter of seconds."""
+    metric = series.metric
+    if metric.kind == "histogram" or (metric.kind == "counter" and metric.name.endswith("_seconds_total")):
+        return series.cell - at.CELLS + metric.width - 1
+    return None
 
 
 class Tally:
     """The totals of one scrape. `samples[metric]` is what to serve."""
 
-    def __init__(self, snapshots: Sequence[Snapshot], now: float) -> None:
+    def __init__(self, snapshots: Iterable[Snapshot], now: float) -> None:
         self.samples: dict[Metric, Samples] = {}
-        groups = self._group(snapshots)
-        for group in groups:
-            self._add_group(group)
-        for snapshot in snapshots:
-            self._add_header(snapshot)
-            if len(snapshot.slots):
-                self._add_slots(snapshot, now)
-
-    def _group(self, snapshots: Sequence[Snapshot]) -> list[_Group]:
+        # Every process's seconds of a series. Added up in another order they could come to less than at the last
+        # scrape, by the last bit, which Prometheus takes for a reset: so they are added up exactly, and at the end.
+        self._seconds: dict[tuple[Metric, tuple[str, ...]], list[float]] = {}
         groups: dict[tuple[str, bytes, bytes], _Group] = {}
+        # Per role: live, free, and the header words of DROPPED.
+        headers: dict[str, list[float]] = {}
         for snapshot in snapshots:
             key = (snapshot.identity.role, snapshot.rows, snapshot.strings)
-            cells = counters(snapshot)
-            group = groups.get(key)
-            if group is None:
-                group = groups[key] = _Group(snapshot.identity.role, snapshot.series, cells)
-            else:
-                group.cells = list(map(add, group.cells, cells))
-            if snapshot.is_live:
-                group.gauges.append(snapshot.gauges)
-        return list(groups.values())
+            if key not in groups:
+                groups[key] = _Group(snapshot.identity.role, snapshot.series)
+            groups[key].add(snapshot)
+            known = headers.setdefault(snapshot.identity.role, [0.0] * 5)
+            counts = (
+                snapshot.is_live,
+                not snapshot.is_live,
+                *snapshot.header[at.DROPPED_SERIES : at.DROPPED_SLOTS + 1],
+            )
+            headers[snapshot.identity.role] = list(map(add, known, counts))
+            if len(snapshot.slots):
+                self._add_slots(snapshot, now)
+        for group in groups.values():
+            self._add_group(group)
+        for (metric, labels), values in self._seconds.items():
+            self.samples[metric][labels][-1] = math.fsum(values)
+        for role, (live, free, *dropped) in headers.items():
+            self.samples.setdefault(m.SEGMENTS, {}).update({(role, "live"): [live], (role, "free"): [free]})
+            for table, count in zip(("series", "strings", "slots"), dropped, strict=True):
+                self._add(m.DROPPED, (role, table), (count,))
 
     def _add_group(self, group: _Group) -> None:
         for series in group.series:
@@ -67,6 +91,9 @@ class Tally:
             values = group.cells[start : start + metric.width]
             if len(values) == metric.width:
                 self._add(metric, labels, values)
+                last = start + metric.width - 1
+                if last in group.seconds:
+                    self._seconds.setdefault((metric, labels), []).extend(group.seconds[last])
 
     def _add_gauge(self, metric: Metric, labels: tuple[str, ...], values: list[float]) -> None:
         values = [value for value in values if not math.isnan(value)]
@@ -81,17 +108,6 @@ class Tally:
         samples = self.samples.setdefault(metric, {})
         known = samples.get(labels)
         samples[labels] = list(values) if known is None else list(map(add, known, values))
-
-    def _add_header(self, snapshot: Snapshot) -> None:
-        role = snapshot.identity.role
-        self._add(m.SEGMENTS, (role, "live" if snapshot.is_live else "free"), (1.0,))
-        self._add(m.SEGMENTS, (role, "free" if snapshot.is_live else "live"), (0.0,))
-        for table, word in (
-            ("series", at.DROPPED_SERIES),
-            ("strings", at.DROPPED_STRINGS),
-            ("slots", at.DROPPED_SLOTS),
-        ):
-            self._add(m.DROPPED, (role, table), (snapshot.header[word],))
 
     def _add_slots(self, snapshot: Snapshot, now: float) -> None:
         role = snapshot.identity.role

@@ -20,7 +20,7 @@ class Snapshot:
     header: memoryview[float]
     strings: bytes
     rows: bytes
-    cells: memoryview[float]
+    cells: list[float]
     gauges: memoryview[float]
     slots: memoryview[float]
     leaks: bytes
@@ -37,6 +37,8 @@ class Snapshot:
 
 # An adoption moves epoch and journal some hundred times at most, each within microseconds.
 ATTEMPTS = 1000
+# Most segments' strings come with the header.
+_HEAD_BYTES = at.HEADER_BYTES + 8 * 1024
 
 
 def read_segment(fd: int) -> Snapshot:
@@ -50,16 +52,20 @@ def read_segment(fd: int) -> Snapshot:
     """
     for _ in range(ATTEMPTS):
         is_live = locks.is_held(fd, locks.LIVE)
-        header = os.pread(fd, at.HEADER_BYTES, 0)
-        snapshot = read_once(fd, header, is_live)
+        head = os.pread(fd, _HEAD_BYTES, 0)
+        header = head[: at.HEADER_BYTES]
+        snapshot = read_once(fd, header, is_live, head[at.HEADER_BYTES :])
         after = os.pread(fd, 2 * WORD, at.EPOCH * WORD)
         if after == header[at.EPOCH * WORD : (at.EPOCH + 2) * WORD] and locks.is_held(fd, locks.LIVE) == is_live:
             return snapshot
     raise UnreadableSegmentError("unstable", f"changed during each of {ATTEMPTS} readings")
 
 
-def read_once(fd: int, header: bytes, is_live: bool) -> Snapshot:
-    """Read and check the parts that `header` announces; raises UnreadableSegmentError."""
+def read_once(fd: int, header: bytes, is_live: bool, strings_start: bytes = b"") -> Snapshot:
+    """Read and check the parts that `header` announces; raises UnreadableSegmentError.
+
+    `strings_start` is the beginning of the string table where it came with the header.
+    """
     identity = Identity.from_bytes(header)
     words: memoryview[float] = memoryview(header).cast("d")
     try:
@@ -69,19 +75,22 @@ def read_once(fd: int, header: bytes, is_live: bool) -> Snapshot:
     limits = (at.STRINGS_BYTES, at.SERIES_ROWS, at.CELL_WORDS, at.GAUGE_WORDS, at.SLOT_COUNT)
     if any(not 0 <= used <= limit for used, limit in zip((strings, rows, cells, gauges, slots), limits, strict=True)):
         raise UnreadableSegmentError("garbage", "a table in the header is longer than it can be")
-    values: memoryview[float] = memoryview(_pread(fd, cells * WORD, at.CELLS * WORD)).cast("d")
+    values: list[float] = memoryview(_pread(fd, cells * WORD, at.CELLS * WORD)).cast("d").tolist()  # type: ignore[assignment]
     # min() is blind to a NaN that does not come first, a sum is not.
     if cells and not (min(values) >= 0.0 and sum(values) < math.inf):
         raise UnreadableSegmentError("garbage", "a counter is negative or no number")
+    # Gauges and slots lie side by side.
+    first = at.SLOTS if not is_live else at.GAUGES
+    levels = memoryview(_pread(fd, (at.SLOTS - first + slots * at.SLOT_WORDS) * WORD, first * WORD)).cast("d")
     return Snapshot(
         identity,
         is_live,
         words,
-        _pread(fd, strings, at.STRINGS),
+        strings_start[:strings] if strings <= len(strings_start) else _pread(fd, strings, at.STRINGS),
         _pread(fd, rows * at.ROW_WORDS * WORD, at.SERIES * WORD),
         values,
-        memoryview(_pread(fd, gauges * WORD if is_live else 0, at.GAUGES * WORD)).cast("d"),
-        memoryview(_pread(fd, slots * at.SLOT_WORDS * WORD, at.SLOTS * WORD)).cast("d"),
+        levels[: gauges if is_live else 0],
+        levels[at.SLOTS - first :],
         _pread(fd, at.LEAK_COUNT * at.LEAK_WORDS * WORD if words[at.LEAKS_WRITTEN] else 0, at.LEAKS * WORD),
     )
 
