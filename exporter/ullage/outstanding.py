@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from ullage.leaks import (
     CHAIN,
@@ -52,11 +53,9 @@ class Outstanding:
 
 def counters(snapshot: Snapshot) -> list[float]:
     """Return the segment's cells, with the targets of a valid journal in their place."""
+    cells: list[Any] = snapshot.cells.tolist()
     entry = journal(snapshot.header)
-    if entry is None:
-        return snapshot.cells
-    cells = snapshot.cells.copy()
-    for cell, target in entry[2]:
+    for cell, target in entry[2] if entry else ():
         if cell - at.CELLS < len(cells):
             cells[cell - at.CELLS] = target
     return cells

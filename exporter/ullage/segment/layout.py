@@ -169,9 +169,8 @@ def walk_strings(strings: bytes) -> dict[str, int]:
     return found
 
 
-@lru_cache(maxsize=512)
 def parse_series(strings: bytes, rows: bytes) -> tuple[Series, ...]:
-    """Read the series table, leaving out rows that make no sense. Pure: processes of one kind share one entry."""
+    """Read the series table, leaving out rows that make no sense."""
     words: memoryview[float] = memoryview(rows).cast("d")
     found = []
     for start in range(0, len(words), ROW_WORDS):
@@ -193,8 +192,7 @@ def _parse_row(strings: bytes, row: memoryview[float]) -> Series:
         raise ValueError("the row is not revealed yet")
     metric = _metric(spec)
     ids = row[2 : 2 + len(metric.labels)]
-    texts = [string_at(strings, int(string_id)) for string_id in ids]
-    labels = tuple([OTHER if text is None else text for text in texts])
+    labels = tuple([text for string_id in ids if (text := string_at(strings, int(string_id))) is not None])
     cell = int(row[1])
     low, high = (GAUGES, SLOTS) if metric.kind == "gauge" else (CELLS, GAUGES)
     if len(labels) != len(metric.labels) or not low <= cell <= high - metric.width:

@@ -20,7 +20,7 @@ class Snapshot:
     header: memoryview[float]
     strings: bytes
     rows: bytes
-    cells: list[float]
+    cells: memoryview[float]
     gauges: memoryview[float]
     slots: memoryview[float]
     leaks: bytes
@@ -72,12 +72,18 @@ def read_once(fd: int, header: bytes, is_live: bool, strings_start: bytes = b"")
         strings, rows, cells, gauges, slots = map(int, words[at.STRINGS_USED : at.SLOTS_USED + 1])
     except (ValueError, OverflowError):
         raise UnreadableSegmentError("garbage", "the header's counts are no numbers") from None
-    limits = (at.STRINGS_BYTES, at.SERIES_ROWS, at.CELL_WORDS, at.GAUGE_WORDS, at.SLOT_COUNT)
-    if any(not 0 <= used <= limit for used, limit in zip((strings, rows, cells, gauges, slots), limits, strict=True)):
+    if not (
+        0 <= strings <= at.STRINGS_BYTES
+        and 0 <= rows <= at.SERIES_ROWS
+        and 0 <= cells <= at.CELL_WORDS
+        and 0 <= gauges <= at.GAUGE_WORDS
+        and 0 <= slots <= at.SLOT_COUNT
+    ):
         raise UnreadableSegmentError("garbage", "a table in the header is longer than it can be")
-    values: list[float] = memoryview(_pread(fd, cells * WORD, at.CELLS * WORD)).cast("d").tolist()  # type: ignore[assignment]
+    values: memoryview[float] = memoryview(_pread(fd, cells * WORD, at.CELLS * WORD)).cast("d")
+    numbers = values.tolist()
     # min() is blind to a NaN that does not come first, a sum is not.
-    if cells and not (min(values) >= 0.0 and sum(values) < math.inf):
+    if cells and not (min(numbers) >= 0.0 and sum(numbers) < math.inf):
         raise UnreadableSegmentError("garbage", "a counter is negative or no number")
     # Gauges and slots lie side by side.
     first = at.SLOTS if not is_live else at.GAUGES
