@@ -6,7 +6,7 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ullage import __version__
@@ -21,6 +21,7 @@ examples:
   ullage serve --dir /run/ullage --port 9145
   curl http://localhost:9145/metrics
   ullage dump /run/ullage
+  ullage worker --preload shop.web:create_app high default
 """
 
 
@@ -30,15 +31,23 @@ class _UnusableError(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["worker"]:
+        # Not argparse's: most of its options are RQ's.
+        return _run("worker", lambda: _worker(given[1:]))
     parser = _build_parser()
-    chosen = parser.parse_args(arguments)
+    chosen = parser.parse_args(given)
     if chosen.command is None:
         parser.print_help(sys.stderr)
         return EXIT_USAGE
+    return _run(chosen.command, lambda: int(chosen.run(chosen)))
+
+
+def _run(command: str, action: Callable[[], int]) -> int:
     try:
-        return int(chosen.run(chosen))
+        return action()
     except (SettingError, _UnusableError) as error:
-        print(f"ullage {chosen.command}: {error}", file=sys.stderr)
+        print(f"ullage {command}: {error}", file=sys.stderr)
         return EXIT_USAGE
     except BrokenPipeError:
         # The reader of a pipe, such as head, has seen enough; the flush at exit must not fail again.
@@ -67,6 +76,7 @@ def _build_parser() -> argparse.ArgumentParser:
             takes = f"{setting.kind.allowed}; {setting.name} in the environment; default {show(setting.default)}"
             word = setting.flag.rpartition("-")[2].upper()
             serve.add_argument(setting.flag, dest=setting.name, metavar=word, help=f"{setting.meaning} ({takes})")
+    commands.add_parser("worker", help="run an RQ worker with the application preloaded and measured", add_help=False)
     dump = commands.add_parser(
         "dump",
         help="print segments for people",
@@ -76,6 +86,20 @@ def _build_parser() -> argparse.ArgumentParser:
     dump.add_argument("paths", nargs="+", type=Path, metavar="DIR-or-FILE", help="a segment, or a directory of them")
     dump.set_defaults(run=_dump)
     return parser
+
+
+def _worker(arguments: Sequence[str]) -> int:
+    from ullage.worker import run
+
+    try:
+        return run(arguments)
+    except ModuleNotFoundError as error:
+        if error.name not in ("rq", "redis", "click"):
+            raise
+        raise _UnusableError(
+            f"the Python package {error.name} is missing; install ullage into the application's environment, "
+            "where RQ is, or run: pip install rq"
+        ) from None
 
 
 def _dump(chosen: argparse.Namespace) -> int:

@@ -384,9 +384,14 @@ def document() -> str:
         "",
         "This page is produced by `python -m ullage.settings`.",
     ]
-    for kind, title in ((ProbeSettings, "The application"), (ServeSettings, "The sidecar, `ullage serve`")):
+    pages = (
+        (ProbeSettings, "The application"),
+        (WorkerSettings, "The worker, `ullage worker`"),
+        (ServeSettings, "The sidecar, `ullage serve`"),
+    )
+    for kind, title in pages:
         lines += ["", f"## {title}", "", "| setting | meaning | takes | *default* |", "|---|---|---|---|"]
-        lines += [_row(setting, with_flag=kind is ServeSettings) for setting in settings_of(kind).values()]
+        lines += [_row(setting, with_flag=kind is not ProbeSettings) for setting in settings_of(kind).values()]
     return "\n".join(lines) + "\n"
 
 
