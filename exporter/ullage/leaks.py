@@ -14,7 +14,6 @@ journal. The same code serves the living process and the adopter.
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -63,9 +62,10 @@ class Leaks:
     def __init__(self, writer: SegmentWriter, wall_clock: Callable[[], float] = time.time) -> None:
         self._writer = writer
         self._wall_clock = wall_clock
-        # Taken without waiting, and so safe in a listener that the garbage collector runs inside the locked part.
-        self._lock = threading.Lock()
-        self._pending: deque[tuple[int, str]] = deque()
+        # Slots whose state is PENDING, each with its job. Whoever finds the flag down counts, and nobody waits: not
+        # even a listener that the garbage collector runs amid the counting.
+        self.pending: deque[tuple[int, str]] = deque()
+        self._is_counting = False
 
     def count(self, slot: int, kind: str, job_id: str = "") -> None:
         """Count the checkout in `slot` once under `kind`; held ones stay out, others free their slot."""
@@ -75,12 +75,18 @@ class Leaks:
             return
         words[slot + RETURNED] = 0.0
         words[slot] = pending
-        self._pending.append((slot, job_id))
-        while self._pending and self._lock.acquire(blocking=False):
+        self.pending.append((slot, job_id))
+        self.count_pending()
+
+    def count_pending(self) -> None:
+        """Count what is to be counted, unless somebody is at it."""
+        while self.pending and not self._is_counting:
+            # No call since the test, so that of two threads one gets here, and none is broken off before the `try`.
+            self._is_counting = True
             try:
                 self._count_first()
             finally:
-                self._lock.release()
+                self._is_counting = False
 
     def finish(self) -> None:
         """Count what a dead predecessor left: its journal, its pending leaks, and what it had checked out."""
@@ -94,9 +100,9 @@ class Leaks:
             words[slot] = words[slot + POOL] = words[slot + RETURNED] = words[slot + LEVEL] = FREE
 
     def _count_first(self) -> None:
-        """Lock must be held by caller."""
+        """Called by the one who is at it."""
         try:
-            slot, job_id = self._pending[0]
+            slot, job_id = self.pending[0]
         except IndexError:
             return
         words = self._writer.words
@@ -109,7 +115,7 @@ class Leaks:
         if not is_free and words[slot + RETURNED] and words[slot] == COUNTED:
             words[slot] = FREE
             is_free = True
-        self._pending.popleft()
+        self.pending.popleft()
         if is_free:
             self._give_back(slot)
 

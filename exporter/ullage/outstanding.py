@@ -66,7 +66,10 @@ def outstanding(snapshot: Snapshot, now: float) -> Iterator[Outstanding]:
     entry = journal(snapshot.header)
     journaled = {(entry[0] - at.SLOTS): entry[1]} if entry else {}
     threshold = snapshot.header[at.THRESHOLD]
-    for index, stored in enumerate(snapshot.slots[:: at.SLOT_WORDS].tolist()):
+    states = snapshot.slots[:: at.SLOT_WORDS].tolist()
+    if not journaled and not any(states):
+        return
+    for index, stored in enumerate(states):
         start = index * at.SLOT_WORDS
         state = journaled.get(start, stored)
         if state == FREE or not math.isfinite(state):

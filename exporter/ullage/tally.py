@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import repeat
 from operator import add, itemgetter
 
 from ullage import metrics as m
@@ -22,16 +24,26 @@ Samples = dict[tuple[str, ...], list[float]]
 
 # A series' metric and labels, the role first.
 _Key = tuple[Metric, tuple[str, ...]]
+_Getter = Callable[[Sequence[float]], Sequence[float]]
+# Segments that are added up at once: the memory for more would buy no speed.
+_BATCH = 16
+
+
+@lru_cache(maxsize=4096)
+def _key(metric: Metric, labels: tuple[str, ...]) -> _Key:
+    """Return one and the same key for a series, whatever the segment: the tables that name it are kept."""
+    return metric, labels
 
 
 class _Table:
     """The series of one or more segments, with where each stands. Equal to itself alone, and so cheap as a key."""
 
     def __init__(self, role: str, series: tuple[Series, ...]) -> None:
-        keyed = [((found.metric, (role, *found.labels)), found.cell) for found in series]
+        keyed = [(_key(found.metric, (role, *found.labels)), found.cell) for found in series]
         self.counters = [(key, cell - at.CELLS) for key, cell in keyed if key[0].kind != "gauge"]
         self.gauges = [(key, cell - at.GAUGES) for key, cell in keyed if key[0].kind == "gauge"]
         self.cells = max((start + metric.width for (metric, _), start in self.counters), default=0)
+        self.levels = max((index + 1 for _, index in self.gauges), default=0)
 
 
 # A thousand processes name their series in a thousand orders; what is kept of each is some tens of KiB.
@@ -57,10 +69,16 @@ class _Plan:
         self.width = width
         # Where fractions are counted: they are added up exactly, see `Tally`.
         self.seconds = [self.starts[key] + key[0].width - 1 for key in self.keys if _counts_seconds(key[0])]
-        self.seconds_of: Callable[[Sequence[float]], Sequence[float]] = itemgetter(*self.seconds, width, width)
+        self.seconds_of: _Getter = itemgetter(*self.seconds, width, width)
+        # A key for each of the gauges, which several pools of one process may share.
+        gauges: Counter[_Key] = Counter()
+        for table in tables:
+            gauges |= Counter(key for key, _ in table.gauges)
+        self.gauges = list(gauges.elements())
         self._getters = {table: self._getter(table, width) for table in tables}
+        self._level_getters = {table: self._level_getter(table) for table in tables}
 
-    def _getter(self, table: _Table, width: int) -> list[Callable[[list[float]], Sequence[float]]]:
+    def _getter(self, table: _Table, width: int) -> list[_Getter]:
         """Return what picks a table's cells in the plan's order; more than one where a series has two rows."""
         layers: list[list[int]] = []
         for key, start in table.counters:
@@ -72,11 +90,23 @@ class _Plan:
             layer[first : first + key[0].width] = range(start, start + key[0].width)
         return [itemgetter(*layer, -1, -1) for layer in layers]
 
+    def _level_getter(self, table: _Table) -> _Getter:
+        left: dict[_Key, list[int]] = {}
+        for key, index in table.gauges:
+            left.setdefault(key, []).append(index)
+        return itemgetter(*(left[key].pop() if left.get(key) else -1 for key in self.gauges), -1, -1)
+
     def rows(self, table: _Table, cells: list[float]) -> Iterator[Sequence[float]]:
         """Yield a segment's cells in the plan's order; zeros follow, as itemgetter returns no sequence of one item."""
-        cells += [0.0] * (table.cells - len(cells) + 1)
+        cells += (0.0,) * (max(table.cells - len(cells), 0) + 1)
         for getter in self._getters[table]:
             yield getter(cells)
+
+    def levels(self, table: _Table, gauges: memoryview[float]) -> Sequence[float]:
+        """Return a segment's gauges in the plan's order; NaN stands for what it does not have, and follows."""
+        values: list[float] = gauges.tolist()  # type: ignore[assignment]
+        values += (math.nan,) * (max(table.levels - len(values), 0) + 1)
+        return self._level_getters[table](values)
 
 
 @lru_cache(maxsize=16)
@@ -93,7 +123,6 @@ class Tally:
 
     def __init__(self, snapshots: Iterable[Snapshot], now: float) -> None:
         self.samples: dict[Metric, Samples] = {}
-        gauges: dict[_Key, list[float]] = {}
         segments: dict[str, list[tuple[_Table, Snapshot]]] = {}
         # Per role: live, free, and the header words of DROPPED.
         headers: dict[str, list[float]] = {}
@@ -101,7 +130,6 @@ class Tally:
             role = snapshot.identity.role
             table = _table(role, snapshot.strings, snapshot.rows)
             segments.setdefault(role, []).append((table, snapshot))
-            _collect_gauges(gauges, table, snapshot)
             counts = (
                 snapshot.is_live,
                 not snapshot.is_live,
@@ -111,20 +139,20 @@ class Tally:
             if len(snapshot.slots):
                 self._add_slots(snapshot, now)
         for found in segments.values():
-            self._add_counters(found)
-        for (metric, labels), values in gauges.items():
-            self._add_gauge(metric, labels, values)
+            plan = _plan(frozenset(table for table, _ in found))
+            self._add_counters(plan, found)
+            self._add_gauges(plan, found)
         self._add_headers(headers)
 
-    def _add_counters(self, segments: list[tuple[_Table, Snapshot]]) -> None:
+    def _add_counters(self, plan: _Plan, segments: list[tuple[_Table, Snapshot]]) -> None:
         """Add up the counters and histograms of one role."""
-        plan = _plan(frozenset(table for table, _ in segments))
         totals: Sequence[float] = [0.0] * (plan.width + 2)
-        seconds = []
-        for table, snapshot in segments:
-            for row in plan.rows(table, counters(snapshot)):
-                totals = list(map(add, totals, row))
-                seconds.append(plan.seconds_of(row))
+        seconds: list[Sequence[float]] = []
+        for first in range(0, len(segments), _BATCH):
+            batch = segments[first : first + _BATCH]
+            rows = [row for table, snapshot in batch for row in plan.rows(table, counters(snapshot))]
+            seconds += map(plan.seconds_of, rows)
+            totals = list(map(sum, zip(totals, *rows, strict=True)))
         # In another order fractions could come to less than at the last scrape, by the last bit, which Prometheus takes
         # for a reset: so they are added up exactly.
         exactly = dict(zip(plan.seconds, map(math.fsum, zip(*seconds, strict=True)), strict=False))
@@ -133,6 +161,16 @@ class Tally:
             values = list(totals[start : start + key[0].width])
             values[-1] = exactly.get(start + key[0].width - 1, values[-1])
             self._add(*key, values)
+
+    def _add_gauges(self, plan: _Plan, segments: list[tuple[_Table, Snapshot]]) -> None:
+        """Combine the gauges of the live processes of one role; those of dead ones alone have no values."""
+        rows = [plan.levels(table, snapshot.gauges) for table, snapshot in segments if snapshot.is_live]
+        columns = zip(*rows, strict=True) if rows else repeat(())
+        gauges: dict[_Key, list[float]] = {}
+        for key, values in zip(plan.gauges, columns, strict=False):
+            gauges.setdefault(key, []).extend(values)
+        for (metric, labels), found in gauges.items():
+            self._add_gauge(metric, labels, found)
 
     def _add_headers(self, headers: dict[str, list[float]]) -> None:
         for role, (live, free, *dropped) in headers.items():
@@ -181,11 +219,3 @@ class Tally:
         for labels in self.samples.get(m.POOLS, {}):
             for metric in (m.WAITING, m.OLDEST_CHECKOUT):
                 self.samples.setdefault(metric, {}).setdefault(labels, [0.0])
-
-
-def _collect_gauges(gauges: dict[_Key, list[float]], table: _Table, snapshot: Snapshot) -> None:
-    """Note every gauge's values in a live process; a dead one's are an empty list, so that its series is known."""
-    for key, index in table.gauges:
-        values = gauges.setdefault(key, [])
-        if index < len(snapshot.gauges):
-            values.append(snapshot.gauges[index])

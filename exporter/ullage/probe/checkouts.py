@@ -15,7 +15,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.pool import Pool, SingletonThreadPool, StaticPool
 
 from ullage import metrics as m
-from ullage.leaks import CHAIN, ENGINE, FREE, KEPT, OPEN, POOL, STARTED, WORK
+from ullage.leaks import CHAIN, ENGINE, FREE, KEPT, KIND_INDEX, OPEN, PENDING, POOL, RETURNED, STARTED, WORK
 from ullage.probe.levels import PoolGauges
 from ullage.probe.process import Process, Work, current_work
 from ullage.probe.stale import Stale
@@ -26,6 +26,8 @@ _LAST_FAST_WAIT = m.WAIT_BUCKETS[0]
 _LAST_FAST_USE = m.USE_BUCKETS[0]
 _WAIT_SUM = len(m.WAIT_BUCKETS) + 1
 _USE_SUM = len(m.USE_BUCKETS) + 1
+_COLLECTED = float(PENDING + KIND_INDEX["reclaimed_by_gc"])
+_OVER = float(PENDING + KIND_INDEX["over_threshold"])
 
 
 class PoolState:
@@ -43,6 +45,7 @@ class PoolState:
         "leaks",
         "out",
         "process",
+        "recovered",
         "sample",
         "serial",
         "sites",
@@ -79,7 +82,8 @@ class PoolState:
         self.checkouts = writer.counter(m.POOL_CHECKOUTS, self.engine)
         self.wait = writer.counter(m.POOL_WAIT, self.engine)
         self.use = writer.counter(m.POOL_USE, self.engine)
-        for metric in (m.POOL_TIMEOUTS, m.POOL_OPENED, m.POOL_CREATE, m.RECOVERED_TOTAL):
+        self.recovered = writer.counter(m.RECOVERED_TOTAL, self.engine)
+        for metric in (m.POOL_TIMEOUTS, m.POOL_OPENED, m.POOL_CREATE):
             writer.counter(metric, self.engine)
         for outcome in ("success", "failure"):
             writer.counter(m.POOL_RETRIES, self.engine, outcome)
@@ -122,14 +126,15 @@ class PoolState:
             self.give_up(slot)  # the same connection once more: SingletonThreadPool's fairy, StaticPool's record
         else:
             work = current_work.get()
+            label_id = 0.0 if work is None else work.label_id
             if work is not None and work.thread and work.thread != get_ident():
-                work = None  # a thread that inherited the context: its checkouts are its own
+                work = None  # a thread that inherited the context: named after it, but its checkouts are its own
             chain = self.sites.of(frame)
             # No call from here to the counters, so that an asynchronous exception finds all of it done or nothing.
             out[record] = (slot, now, record.fairy_ref, work)
             words[slot + STARTED] = now
             words[slot + CHAIN] = chain
-            words[slot + WORK] = 0.0 if work is None else work.label_id
+            words[slot + WORK] = label_id
             words[slot] = OPEN
         words[index] += 1.0
         words[total] += waited
@@ -154,26 +159,23 @@ class PoolState:
             del out[record]
         words[index] += 1.0
         words[total] += used
-        if is_collected or used > self.threshold or words[slot] != OPEN:
-            self._returned_late(slot, is_collected, work)
+        if words[slot] == OPEN and not is_collected and used <= self.threshold:
+            words[slot] = FREE
+            if slot != SCRATCH:
+                self.free.append(slot)
             return
-        words[slot] = FREE
-        if slot != SCRATCH:
-            self.free.append(slot)
-
-    def _returned_late(self, slot: int, is_collected: bool, work: Work | None) -> None:
-        """Free the slot of a leak. It was counted, is about to be, or is counted now: once in any case."""
-        words = self.words
         if words[slot] != KEPT:
-            index = self.process.writer.counter(m.RECOVERED_TOTAL, self.engine)
-            words[index] += 1.0
+            words[self.recovered] += 1.0
         if slot == SCRATCH:
             return
-        if words[slot] == OPEN:
-            kind = "reclaimed_by_gc" if is_collected else "over_threshold"
-            self.leaks.count(slot, kind, work.job_id if work else "")
+        # A leak that was counted, is about to be, or is to be counted now: once in any case.
+        if words[slot] != OPEN:
+            self.leaks.returned(slot)
             return
-        self.leaks.returned(slot)
+        words[slot + RETURNED] = 0.0
+        words[slot] = _COLLECTED if is_collected else _OVER
+        self.leaks.pending.append((slot, work.job_id if work is not None else ""))
+        self.leaks.count_pending()
 
     def held_by(self, work: Work) -> list[int]:
         """Return the slots of the connections that `work` still holds."""

@@ -164,6 +164,16 @@ class FlaskProbe:
         label_id = self._label_ids[route] = float(self.process.writer.intern(f"\n{route}"))
         return label_id
 
+    def app_made(self) -> None:
+        """Called when an application is made: count those made in jobs."""
+        work = current_work.get()
+        if work is None or work.sessions is None:
+            return
+        writer = self.process.writer
+        _, _, function = writer.text(work.label_id).partition("\n")
+        cell = writer.counter(m.APPS_BUILT, function)
+        writer.words[cell] += 1.0
+
     def watch(self, request: Request, response: Iterable[bytes], environ: dict[str, Any]) -> Iterable[bytes]:
         """Return what the server gets: the response itself if servers look at its type, else one that is watched."""
         try:
@@ -232,6 +242,7 @@ def install(process: Process) -> FlaskProbe | None:
     probe.wrap("__call__", _wrap_entry)
     probe.wrap("wsgi_app", _wrap_inner_entry)
     probe.wrap("full_dispatch_request", _wrap_dispatch)
+    probe.wrap("__init__", _wrap_init)
     return probe
 
 
@@ -278,6 +289,17 @@ def _wrap_dispatch(original: Callable[..., Any], probe: FlaskProbe) -> Callable[
         return original(self, *args, **kwargs)
 
     return full_dispatch_request
+
+
+def _wrap_init(original: Callable[..., Any], probe: FlaskProbe) -> Callable[..., Any]:
+    def initialize(self: Flask, *args: Any, **kwargs: Any) -> None:
+        try:
+            probe.app_made()
+        except BaseException as error:  # noqa: BLE001 - what is not the probe's is raised again
+            probe.process.swallow(NAME, error)
+        original(self, *args, **kwargs)
+
+    return initialize
 
 
 def _is_for_the_server(response: Iterable[bytes], environ: dict[str, Any]) -> bool:

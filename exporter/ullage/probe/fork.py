@@ -8,6 +8,7 @@ taken away from whoever holds them, who get new ones.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import Pool
 
+_POOL_OF_RECORD = "_ConnectionRecord__pool"
 # Kept for the child's life: some drivers say good-bye to the server when a connection is collected.
 _inherited: list[Any] = []
 
@@ -27,15 +29,21 @@ def leave_to_parent(pools: Iterable[tuple[Pool, Engine | None, Iterable[Any]]]) 
     """
     taken = []
     for pool, engine, records in pools:
+        grave = pool.recreate()
+        vars(grave)["_do_return_conn"] = _inherited.append
         for record in list(records):
-            taken += _take_away(record)
+            taken += _take_away(record, grave)
         _renew(pool, engine)
     if taken:
         _end_transactions(taken)
 
 
-def _take_away(record: Any) -> list[Any]:
-    """Separate a checked-out record, and whoever holds it, from the DBAPI connection; return that."""
+def _take_away(record: Any, grave: Pool) -> list[Any]:
+    """Separate a checked-out record, and whoever holds it, from the DBAPI connection; return the holder.
+
+    It will be returned to `grave`, since a thread that the child lacks may have locked its pool's queue at the fork.
+    """
+    setattr(record, _POOL_OF_RECORD, grave)
     connection = record.dbapi_connection if hasattr(record, "dbapi_connection") else record.connection
     _inherited.append((record, connection))
     fairy = record.fairy_ref() if record.fairy_ref is not None else None
@@ -48,8 +56,14 @@ def _take_away(record: Any) -> list[Any]:
 
 def _renew(pool: Pool, engine: Engine | None) -> None:
     """Give the engine a pool of its own, as `dispose(close=False)` does, which SQLAlchemy before 1.4.33 lacks."""
+    if engine is None:  # it may have one, or be used without: the pool itself begins anew
+        fresh = vars(pool.recreate())
+        _inherited.append(dict(vars(pool)))
+        vars(pool).clear()
+        vars(pool).update(fresh)
+        return
     _inherited.append(pool)
-    if engine is None or engine.pool is not pool:
+    if engine.pool is not pool:
         return
     try:
         engine.dispose(close=False)
@@ -62,9 +76,8 @@ def _end_transactions(taken: list[Any]) -> None:
 
     Without it, a job in the child that uses its parent's `db.session` would get PendingRollbackError.
     """
-    from sqlalchemy.orm import session as orm
-
-    for session in list(orm._sessions.values()):
+    orm = sys.modules.get("sqlalchemy.orm.session")
+    for session in list(orm._sessions.values()) if orm else []:
         transaction = getattr(session, "_transaction", None)
         connections = [entry[0] for entry in getattr(transaction, "_connections", {}).values()]
         lost = any(getattr(connection, "_dbapi_connection", None) in taken for connection in connections)

@@ -129,16 +129,16 @@ class PoolProbe:
                 held += pool.__dict__[STATE].held_by(work)
         return held
 
-    def fairies_of(self, work: Work, slots: list[int]) -> list[Any]:
-        """Return the pool's proxies of the connections in these slots of a job."""
+    def fairies_of(self, work: Work, slots: list[int]) -> dict[int, Any]:
+        """Return the pool's proxies of the connections in these slots of a job, by slot."""
         states = [pool.__dict__[STATE] for pool in list(self.pools)]
-        found = [
-            fairy_ref()
+        found = {
+            slot: fairy_ref()
             for state in states
             for slot, _, fairy_ref, owner in list(state.out.values())
             if owner is work and slot in slots
-        ]
-        return [fairy for fairy in found if fairy is not None]
+        }
+        return {slot: fairy for slot, fairy in found.items() if fairy is not None}
 
     def leave_to_parent(self) -> None:
         """Called in a forked child: its parent's pools and connections are none of its own."""

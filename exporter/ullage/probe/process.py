@@ -68,15 +68,13 @@ class Process:
         self.settings = settings
         self.identity = Identity(settings.role, settings.container, os.geteuid())
         self.probes: dict[str, Probe] = {}
-        # The slots of what a piece of work still has checked out; the pool probe's to say.
         # Called at the end of each job, before it is judged: what they release counts as released.
         self.after_job: list[Callable[[], None]] = []
         # Called first in a forked child.
         self.after_fork: list[Callable[[], None]] = []
-        # The process id of the child forked last, in memory that it shares: so its parent knows that it does.
-        self.last_child = Hint()
         self.sites = Sites(lambda text: float(self.writer.intern(text, reserved=True)), settings.skip_frames)
-        self.fairies_of: Callable[[Work, list[int]], list[Any]] = lambda *_: []
+        # What a piece of work still has checked out; the pool probe's to say.
+        self.fairies_of: Callable[[Work, list[int]], dict[int, Any]] = lambda *_: {}
         self.held_by: Callable[[Work], list[int]] = lambda _: []
         self.hint = Hint()
         self._claim: claims.Claim | None = None
@@ -155,11 +153,11 @@ def _is_own(error: BaseException) -> bool:
 _process: Process | None = None
 
 
-def start(settings: ProbeSettings) -> Process:
+def start(settings: ProbeSettings, kind: type[Process] = Process) -> Process:
     """Return the process's state, claiming a segment the first time."""
     global _process
     if _process is None:
-        _process = Process(settings)
+        _process = kind(settings)
         os.register_at_fork(after_in_child=_after_fork_in_child)
     return _process
 
@@ -168,7 +166,6 @@ def _after_fork_in_child() -> None:
     if _process is None:
         return
     try:
-        _process.last_child.set(str(os.getpid()))
         for leave in _process.after_fork:
             leave()
         _process.after_fork_in_child()

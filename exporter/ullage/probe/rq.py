@@ -10,41 +10,23 @@ import functools
 import os
 import signal
 import time
-from bisect import bisect_left
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timezone
-from threading import get_ident
 from typing import Any
 
 import rq.worker
 
 from ullage import metrics as m
-from ullage.policy import ATTRIBUTE, Policies
+from ullage.policy import Policies
 from ullage.probe import session
-from ullage.probe.judge import Judge
+from ullage.probe.job import UNKNOWN, JobWork, decorated_policy, function_of, observe, outcome_of, queue_of
+from ullage.probe.judge import Judge, reraise_asynchronous
 from ullage.probe.process import Probe, Process, Work, current_work
 from ullage.segment import Hint
 
 NAME = "rq"
 INSTALLED = "_ullage_installed"
-UNKNOWN = "unknown"
-# RQ's status of a job that is to run again.
-_RETRIED = frozenset({"queued", "scheduled", "deferred"})
-
-
-class JobWork(Work):
-    """A job on its way."""
-
-    __slots__ = ("began", "function", "judge", "queue")
-
-    def __init__(self, process: Process, queue: str, function: str, job_id: str) -> None:
-        super().__init__(float(process.writer.intern(f"{queue}\n{function}")), job_id)
-        self.queue = queue
-        self.function = function
-        self.thread = get_ident()
-        self.sessions = {}
-        self.began = time.monotonic()
-        self.judge: Judge | None = None
 
 
 class RqProbe:
@@ -52,21 +34,32 @@ class RqProbe:
 
     def __init__(self, process: Process) -> None:
         self.process = process
-        self.probe = Probe(NAME, lambda: None, lambda: None)
-        self.policies = Policies.parse(process.settings.policy, process.settings.policy_overrides)
+        self.probe = Probe(NAME, self.rebind, lambda: None)
         # The process that is inside execute_job: a job performed in it is judged at the end of that.
         self._executing = 0
         self._unjudged: JobWork | None = None
         self._job = ("", UNKNOWN, "")
-        # The last job that a work horse has counted, in memory that it shares with its worker.
+        # In memory that a worker shares with its work horses: the last horse that runs this probe, and the last job
+        # that one has counted.
+        self._horse = Hint()
         self._counted = Hint()
+
+    def rebind(self) -> None:
+        """Called at install and in every forked child: one of a job's bears its name, and is not judged with it."""
+        settings = self.process.settings
+        self.policies = Policies.parse(settings.policy, settings.policy_overrides)
+        self._unjudged = None
+        work = current_work.get()
+        if isinstance(work, JobWork):
+            label_id = float(self.process.writer.intern(f"{work.queue}\n{work.function}"))
+            current_work.set(Work(label_id, work.job_id))
 
     def instrument(self, worker: Any) -> None:
         """Replace the methods of one worker."""
         for name, wrap in (
             ("perform_job", self._wrap_perform),
             ("execute_job", self._wrap_execute),
-            ("wait_for_horse", self._wrap_wait),
+            ("wait_for_horse", functools.partial(self._wrap_wait, worker)),
         ):
             original = getattr(worker, name, None)
             if original is not None:
@@ -87,18 +80,23 @@ class RqProbe:
             if work is None:
                 return original(job, queue, *args, **kwargs)
             token = current_work.set(work)
+            ended = False
+            found = None
             try:
-                return original(job, queue, *args, **kwargs)
+                found = original(job, queue, *args, **kwargs)
+                ended = True
+                return found
             finally:
-                self._guard(self.end, work, job)
-                current_work.reset(token)
+                try:
+                    self._guard(self.end, work, job, found, ended)
+                finally:
+                    current_work.reset(token)
 
         return perform_job
 
     def _wrap_execute(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def execute_job(job: Any, queue: Any, *args: Any, **kwargs: Any) -> Any:
-            self._executing, self._unjudged = os.getpid(), None
-            self._job = (_name_of(queue), _function_of(job), str(getattr(job, "id", "")))
+            self._guard(self.execute, job, queue)
             try:
                 return original(job, queue, *args, **kwargs)
             finally:
@@ -107,23 +105,31 @@ class RqProbe:
 
         return execute_job
 
-    def _wrap_wait(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _wrap_wait(self, worker: Any, original: Callable[..., Any]) -> Callable[..., Any]:
         def wait_for_horse(*args: Any, **kwargs: Any) -> Any:
             found = original(*args, **kwargs)
-            self._guard(self.horse_ended, found)
+            self._guard(self.horse_ended, worker, found)
             return found
 
         return wait_for_horse
 
+    def execute(self, job: Any, queue: Any) -> None:
+        """Called in the worker, before it performs a job or has it performed."""
+        self._executing, self._unjudged = os.getpid(), None
+        self._counted.set("")  # a job that is retried comes under its id again
+        self._job = (queue_of(queue), function_of(job), str(getattr(job, "id", "")))
+
     def begin(self, job: Any, queue: Any) -> JobWork:
         """Called before a job, in the process that performs it."""
         writer = self.process.writer
-        work = JobWork(self.process, _name_of(queue), _function_of(job), str(getattr(job, "id", "")))
+        work = JobWork(self.process, queue_of(queue), function_of(job), str(getattr(job, "id", "")))
+        if self._executing == os.getppid():  # not at the fork: a spawned horse is forked too, and shares no memory
+            self._horse.set(str(work.pid))
         enqueued = getattr(job, "enqueued_at", None)
         if enqueued is not None:
             aware = enqueued if enqueued.tzinfo else enqueued.replace(tzinfo=timezone.utc)
             waited = max(time.time() - aware.timestamp(), 0.0)
-            self._observe(writer.counter(m.JOB_WAIT, work.queue, work.function), m.JOB_WAIT, waited)
+            observe(writer, m.JOB_WAIT, (work.queue, work.function), waited)
         job.perform = self._wrap_function(job.perform, work, job)
         return work
 
@@ -131,32 +137,46 @@ class RqProbe:
         @functools.wraps(original)
         def perform(*args: Any, **kwargs: Any) -> Any:
             found = original(*args, **kwargs)
-            # Here RQ has not recorded a success yet: what `strict` raises fails the job.
-            work.judge = self._guard(self._judge_of, work, job)
-            if work.judge is not None and not self.probe.failed:
-                work.judge.fail()
+            # Here RQ has not recorded a success yet: what is raised under `strict` fails the job.
+            error = self._guard(self.returned, work, job, found)
+            if error is not None:
+                raise error
             return found
 
         return perform
 
-    def _judge_of(self, work: JobWork, job: Any) -> Judge:
-        return Judge(self.process, self.policies, work, _decorated(job))
+    def returned(self, work: JobWork, job: Any, found: Any) -> Exception | None:
+        """Called when a job's function has returned; return what is to be raised."""
+        work.is_retry = type(found).__name__ == "Retry"
+        work.judge = self._judge_of(work, job)
+        if work.judge.offence() is not None:
+            self._clean_up()  # only now: callbacks may still want the session
+        return work.judge.verdict()
 
-    def end(self, work: JobWork, job: Any) -> None:
+    def _judge_of(self, work: JobWork, job: Any) -> Judge:
+        return Judge(self.process, self.policies, work, decorated_policy(job, work.function))
+
+    def end(self, work: JobWork, job: Any, returned: Any, has_ended: bool) -> None:
         """Called after a job, its callbacks and the worker's own clean-up in perform_job."""
-        writer, words = self.process.writer, self.process.writer.words
-        status = getattr(job, "_status", None)
-        status = str(getattr(status, "value", status))
-        labels = (work.queue, work.function, "retried" if status in _RETRIED else status)
-        jobs, durations = writer.counter(m.JOBS, *labels), writer.counter(m.JOB_DURATION, *labels)
-        self._counted.set(work.job_id)
-        words[jobs] += 1.0
-        self._observe(durations, m.JOB_DURATION, time.monotonic() - work.began)
+        if work.pid != os.getpid():
+            return  # in a child that the job forked, and let run out of the job's function
+        vars(job).pop("perform", None)
+        is_own = self._executing == work.pid
+        if has_ended or is_own:  # else RQ exits with status 1, and the worker counts
+            self._count(work, outcome_of(job, work, returned))
         work.judge = work.judge or self._judge_of(work, job)
-        if self._executing == os.getpid():
+        if is_own:
             self._unjudged = work
         else:
             self.judge(work)
+
+    def _count(self, work: JobWork, outcome: str) -> None:
+        writer, words = self.process.writer, self.process.writer.words
+        labels = (work.queue, work.function, outcome)
+        jobs = writer.counter(m.JOBS, *labels)
+        self._counted.set(work.job_id)
+        words[jobs] += 1.0
+        observe(writer, m.JOB_DURATION, labels, time.monotonic() - work.began)
 
     def judge_late(self) -> None:
         """Called after execute_job: judge the job that was performed in this process."""
@@ -164,14 +184,21 @@ class RqProbe:
         if work is not None:
             self.judge(work)
 
+    def _clean_up(self) -> None:
+        """Release what the application registered, before anything is judged."""
+        for clean_up in self.process.after_job:
+            try:
+                clean_up()
+            except Exception as error:  # noqa: BLE001 - the server may be gone: no fault of the probe
+                reraise_asynchronous(error)
+
     def judge(self, work: JobWork) -> None:
         """Called when nothing of the user's runs any more for this job."""
-        for clean_up in self.process.after_job:
-            clean_up()
+        self._clean_up()
         if work.judge is not None:
             work.judge.finish()
 
-    def horse_ended(self, found: Any) -> None:
+    def horse_ended(self, worker: Any, found: Any) -> None:
         """Called in the worker when its work horse has ended, with what `wait4` returned."""
         pid, status, usage = (*found, None, None, None)[:3]
         if not pid or status is None:
@@ -182,21 +209,22 @@ class RqProbe:
             cpu = writer.counter(m.HORSE_CPU, function)
             seconds = usage.ru_utime + usage.ru_stime
             words[cpu] += seconds
-            self._observe(writer.counter(m.HORSE_RSS, function), m.HORSE_RSS, usage.ru_maxrss * 1024.0)
+            observe(writer, m.HORSE_RSS, (function,), usage.ru_maxrss * 1024.0)
         if os.WIFSIGNALED(status):
-            deaths = writer.counter(m.HORSE_DEATHS, function, signal.Signals(os.WTERMSIG(status)).name)
+            deaths = writer.counter(m.HORSE_DEATHS, function, _name_of_signal(os.WTERMSIG(status)))
             words[deaths] += 1.0
-        is_shared = self.process.last_child.get() == str(pid)
-        if is_shared and self._counted.get() != self._counted.shortened(job_id):
+        if not self._has_counted(pid, status, job_id):
             outcome = "killed" if os.WIFSIGNALED(status) else "exited"
+            if getattr(worker, "_stopped_job_id", None) == job_id:
+                outcome = "stopped"
             jobs = writer.counter(m.JOBS, queue, function, outcome)
             words[jobs] += 1.0
 
-    def _observe(self, first: int, metric: m.Metric, value: float) -> None:
-        words = self.process.writer.words
-        bucket, total = first + bisect_left(metric.buckets, value), first + len(metric.buckets) + 1
-        words[bucket] += 1.0
-        words[total] += value
+    def _has_counted(self, pid: int, status: int, job_id: str) -> bool:
+        """Say whether a horse counted its job itself; one that was spawned, and shares no memory, if RQ ended it."""
+        if self._horse.get() == str(pid):
+            return self._counted.get() == self._counted.shortened(job_id)
+        return status == os.EX_OK
 
 
 def install(process: Process) -> RqProbe | None:
@@ -219,21 +247,7 @@ def install(process: Process) -> RqProbe | None:
     return probe
 
 
-def _name_of(queue: Any) -> str:
-    return str(getattr(queue, "name", UNKNOWN))
-
-
-def _function_of(job: Any) -> str:
-    """Return a job's function as RQ names it; reading it can raise, when the payload cannot be decoded."""
-    try:
-        return str(job.func_name)
-    except Exception:  # noqa: BLE001 - whatever a serializer raises
-        return UNKNOWN
-
-
-def _decorated(job: Any) -> str | None:
-    """Return the policy that the job's function bears."""
-    try:
-        return getattr(job.func, ATTRIBUTE, None)
-    except Exception:  # noqa: BLE001 - the function may be gone, or its import may fail
-        return None
+def _name_of_signal(number: int) -> str:
+    with suppress(ValueError):  # a real-time signal has a number alone
+        return signal.Signals(number).name
+    return str(number)
