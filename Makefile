@@ -52,6 +52,8 @@ bench: setup  ## measure the budgets of docs/performance.md
 docs: setup  ## produce the documents that come from the code
 	@echo "docs: docs/metrics.md"
 	@$(python) -m ullage.metrics > .metrics.md.new && mv .metrics.md.new docs/metrics.md
+	@echo "docs: docs/settings.md"
+	@$(python) -m ullage.settings > .settings.md.new && mv .settings.md.new docs/settings.md
 
 e2e: setup  ## the tests that need a cluster; they read KUBECONFIG
 	@$(pytest) tests/e2e $(ARGS)
