@@ -14,8 +14,10 @@ from tests.test_segment import IDENTITY
 from ullage import leaks
 from ullage import metrics as m
 from ullage.claim import Claim, claim
-from ullage.collector import Collector
-from ullage.segment import Identity
+from ullage.collector import Collector, Reading
+from ullage.segment import Identity, read_segment
+from ullage.segment import layout as at
+from ullage.tally import Tally
 
 ENGINE = "mysql://db/shop"
 
@@ -138,9 +140,6 @@ def test_the_dump_prints_a_segment_for_people(directory, capsys):
 @pytest.mark.parametrize("order", [1, -1], ids=["one-way", "the-other"])
 def test_seconds_are_added_up_exactly(tmp_path, order):
     """The order in which a directory lists its files cannot make a sum fall by its last bit."""
-    from ullage.segment import read_segment
-    from ullage.tally import Tally
-
     snapshots = []
     for seconds in (0.1, 0.2, 0.3, 1e-9, 1e6)[::order]:
         owned = claim(tmp_path, IDENTITY, 60.0)
@@ -151,3 +150,16 @@ def test_seconds_are_added_up_exactly(tmp_path, order):
         os.close(fd)
     ((*_, total),) = Tally(snapshots, 0.0).samples[m.POOL_USE].values()
     assert total == 1000000.600000001
+
+
+def test_a_cell_that_no_series_names_is_counted_nowhere(tmp_path):
+    """What a killed writer had taken and not yet announced adds to no other series."""
+    first, second = claim(tmp_path, IDENTITY, 60.0), claim(tmp_path, IDENTITY, 60.0)
+    for engine in ("a", "b"):
+        first.writer.words[first.writer.counter(m.POOL_CHECKOUTS, engine)] += 1.0
+    second.writer.words[second.writer.counter(m.POOL_CHECKOUTS, "a")] += 1.0
+    used = int(second.writer.words[at.CELLS_USED])
+    second.writer.words[at.CELLS + used] = 7.0
+    second.writer.words[at.CELLS_USED] = used + 1.0
+    samples = Tally([*Reading(tmp_path)], 0.0).samples[m.POOL_CHECKOUTS]
+    assert samples == {("web", "a"): [2.0], ("web", "b"): [1.0]}

@@ -1,0 +1,39 @@
+"""How much is measured: enough for a verdict, or just enough to see that the bench works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Numbers of everything."""
+
+    processes: int = 6
+    rounds: int = 40
+    sqlite_cycles: int = 200
+    network_cycles: int = 50
+    requests: int = 40
+    forks: int = 200
+    others: tuple[int, ...] = (0, 64)
+    segments: tuple[int, ...] = (64, 1024)
+    scrapes: int = 40
+    jobs: int = 10_000
+    starts: int = 10
+    http_scrapes: int = 100
+
+
+QUICK = Sizes(
+    processes=1,
+    rounds=2,
+    sqlite_cycles=5,
+    network_cycles=5,
+    requests=5,
+    forks=3,
+    others=(0, 2),
+    segments=(2, 4),
+    scrapes=3,
+    jobs=20,
+    starts=1,
+    http_scrapes=2,
+)
