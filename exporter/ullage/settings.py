@@ -5,35 +5,36 @@ Imported inside applications too, so it needs the standard library alone and imp
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ullage.kinds import (
+    PATH,
+    SWITCH,
+    Kind,
+    choice,
+    integer,
+    list_of,
+    matching,
+    parse_address,
+    parse_label,
+    parse_seconds,
+)
 from ullage.policy import POLICIES
 
 _APP = r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\(\))?"
 _MODULE = r"[^\W\d]\w*(\.[^\W\d]\w*)*(:[^\W\d]\w*(\.[^\W\d]\w*)*(\(\))?)?"
 # Stands for the modules of the waiting jobs' functions.
 PRELOAD_AUTO = "auto"
-_TRUE = frozenset({"1", "true", "yes", "on"})
-_FALSE = frozenset({"0", "false", "no", "off"})
 # Kubernetes puts ULLAGE_PORT=tcp://10.0.0.1:9145 into every pod beside a Service that is named ullage.
 _SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://\S+")
 
 
 class SettingError(Exception):
     """A setting has a value that is not allowed."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What a setting takes: the rule in words, and the parser that raises ValueError for the rest."""
-
-    allowed: str
-    parse: Callable[[str], Any]
 
 
 @dataclass(frozen=True)
@@ -64,81 +65,13 @@ class Setting:
             raise SettingError(f"{source}={shown} is not allowed: it takes {self.kind.allowed}") from None
 
 
-def _parse_switch(text: str) -> bool:
-    word = text.lower()
-    if word not in _TRUE | _FALSE:
-        raise ValueError(text)
-    return word in _TRUE
-
-
-def _parse_seconds(text: str) -> float:
-    seconds = float(text)
-    if not (re.fullmatch(r"[0-9.]+", text) and 0 < seconds < math.inf):
-        raise ValueError(text)
-    return seconds
-
-
-def _parse_label(text: str) -> str:
-    if not text.isprintable() or len(text.encode()) > 63:
-        raise ValueError(text)
-    return text
-
-
-def _parse_address(text: str) -> str:
-    if ":" in text:
-        from ipaddress import IPv6Address
-
-        return str(IPv6Address(text.removeprefix("[").removesuffix("]")))
-    return _parse_matching(r"[0-9A-Za-z._-]{1,253}", text)
-
-
-def _parse_matching(pattern: str, text: str) -> str:
-    if not re.fullmatch(pattern, text):
-        raise ValueError(text)
-    return text
-
-
-def _matching(pattern: str, allowed: str) -> Kind:
-    return Kind(allowed, lambda text: _parse_matching(pattern, text))
-
-
-def _choice(*words: str) -> Kind:
-    *others, last = words
-    pattern = "|".join(words)
-    return Kind(f"{', '.join(others)} or {last}", lambda text: _parse_matching(pattern, text.lower()))
-
-
-def _integer(low: int, high: int) -> Kind:
-    def parse(text: str) -> int:
-        number = int(_parse_matching(r"[0-9]{1,9}", text))
-        if not low <= number <= high:
-            raise ValueError(text)
-        return number
-
-    return Kind(f"an integer from {low} to {high}", parse)
-
-
-def _list_of(pattern: str, allowed: str) -> Kind:
-    def parse(text: str) -> tuple[str, ...]:
-        if text.lower() == "none":
-            return ()
-        return tuple(_parse_matching(pattern, item.strip()) for item in text.split(","))
-
-    return Kind(f"{allowed}, separated by commas, or none", parse)
-
-
-_SWITCH = Kind("1, true, yes, on, 0, false, no or off", _parse_switch)
-# Made absolute at once, because gunicorn and RQ may change the directory later.
-_PATH = Kind("a path", lambda text: Path(_parse_matching(r"[^\0]+", text)).absolute())
-
-
 def _setting(name: str, kind: Kind, meaning: str, flag: str | None = None) -> dict[str, Any]:
     return {"name": name, "kind": kind, "meaning": meaning, "flag": flag}
 
 
 def _hops(header: str) -> dict[str, Any]:
     name = f"ULLAGE_PROXY_X_{header.upper()}"
-    return _setting(name, _integer(0, 10), f"How many proxies in front set `X-Forwarded-{header}`.")
+    return _setting(name, integer(0, 10), f"How many proxies in front set `X-Forwarded-{header}`.")
 
 
 @dataclass(frozen=True)
@@ -151,7 +84,7 @@ class _SharedSettings(_Settings):
     directory: Path = field(
         default=Path("/run/ullage"),
         metadata=_setting(
-            "ULLAGE_DIR", _PATH, "The segment directory, shared by the application and the sidecar.", "--dir"
+            "ULLAGE_DIR", PATH, "The segment directory, shared by the application and the sidecar.", "--dir"
         ),
     )
 
@@ -164,7 +97,7 @@ class ProbeSettings(_SharedSettings):
         default=True,
         metadata=_setting(
             "ULLAGE_ENABLED",
-            _SWITCH,
+            SWITCH,
             "Whether anything is measured; if not, the application runs as if ullage were not there.",
         ),
     )
@@ -172,7 +105,7 @@ class ProbeSettings(_SharedSettings):
         default="app",
         metadata=_setting(
             "ULLAGE_ROLE",
-            _matching(r"[a-z0-9_-]{1,31}", "1 to 31 of a-z, 0-9, _ and -"),
+            matching(r"[a-z0-9_-]{1,31}", "1 to 31 of a-z, 0-9, _ and -"),
             "The `role` label of everything that these processes measure, such as `web` or `worker`.",
         ),
     )
@@ -180,7 +113,7 @@ class ProbeSettings(_SharedSettings):
         default="",
         metadata=_setting(
             "ULLAGE_CONTAINER",
-            Kind("printable text of at most 63 bytes", _parse_label),
+            Kind("printable text of at most 63 bytes", parse_label),
             "The container's name; a process continues only the segments of its own container.",
         ),
     )
@@ -188,7 +121,7 @@ class ProbeSettings(_SharedSettings):
         default="off",
         metadata=_setting(
             "ULLAGE_PRE_PING",
-            _choice("off", "enforce"),
+            choice("off", "enforce"),
             "`enforce` turns on pre-ping for pools without it, so that no stale connection reaches a user.",
         ),
     )
@@ -196,7 +129,7 @@ class ProbeSettings(_SharedSettings):
         default="observe",
         metadata=_setting(
             "ULLAGE_POLICY",
-            _choice(*POLICIES),
+            choice(*POLICIES),
             "What is done about a session that a job did not release: `ignore` it, count it (`observe`), "
             "release it too (`reclaim`), or fail the job (`strict`).",
         ),
@@ -205,7 +138,7 @@ class ProbeSettings(_SharedSettings):
         default=(),
         metadata=_setting(
             "ULLAGE_POLICY_OVERRIDES",
-            _list_of(
+            list_of(
                 rf"(queue|function|site):[^=,]+=({'|'.join(POLICIES)})",
                 "`queue:`, `function:` or `site:`, a name, `=` and a policy",
             ),
@@ -216,7 +149,7 @@ class ProbeSettings(_SharedSettings):
         default=True,
         metadata=_setting(
             "ULLAGE_FORK_SAFETY",
-            _SWITCH,
+            SWITCH,
             "Whether a forked child gets connections of its own rather than its parent's.",
         ),
     )
@@ -224,7 +157,7 @@ class ProbeSettings(_SharedSettings):
         default=60.0,
         metadata=_setting(
             "ULLAGE_LEAK_THRESHOLD_SECONDS",
-            Kind("a number of seconds above 0", _parse_seconds),
+            Kind("a number of seconds above 0", parse_seconds),
             "A connection that is checked out for longer counts as over the threshold.",
         ),
     )
@@ -232,7 +165,7 @@ class ProbeSettings(_SharedSettings):
         default=(),
         metadata=_setting(
             "ULLAGE_SKIP_FRAMES",
-            _list_of(r"[^:]*\.py(:([^\W\d]\w*|<\w+>))?", "ends of paths such as `db.py` or `shop/db.py:get_session`"),
+            list_of(r"[^:]*\.py(:([^\W\d]\w*|<\w+>))?", "ends of paths such as `db.py` or `shop/db.py:get_session`"),
             "Code that no checkout is attributed to, such as the application's own `get_session()`.",
         ),
     )
@@ -240,7 +173,7 @@ class ProbeSettings(_SharedSettings):
         default=None,
         metadata=_setting(
             "ULLAGE_APP",
-            _matching(_APP, "`module:attribute` or `module:factory()`"),
+            matching(_APP, "`module:attribute` or `module:factory()`"),
             "The WSGI application that `ullage.wsgi:app` wraps.",
         ),
     )
@@ -253,7 +186,7 @@ class ProbeSettings(_SharedSettings):
         default=("/livez", "/readyz", "/healthz", "/health", "/ping"),
         metadata=_setting(
             "ULLAGE_PROBE_PATHS",
-            _list_of(r"/[^\s?#]*", "request paths that begin with /"),
+            list_of(r"/[^\s?#]*", "request paths that begin with /"),
             "Requests to these paths come from inside the cluster; the forwarded-hops count leaves them out.",
         ),
     )
@@ -267,7 +200,7 @@ class WorkerSettings(_Settings):
         default=(PRELOAD_AUTO,),
         metadata=_setting(
             "ULLAGE_PRELOAD",
-            _list_of(_MODULE, "`module`, `module:callable` or `auto`"),
+            list_of(_MODULE, "`module`, `module:callable` or `auto`"),
             "What to import, and to call, once, before the first job; `auto` takes the waiting jobs' functions.",
             "--preload",
         ),
@@ -276,7 +209,7 @@ class WorkerSettings(_Settings):
         default=None,
         metadata=_setting(
             "ULLAGE_HEARTBEAT_FILE",
-            _PATH,
+            PATH,
             "The file whose modification time follows the worker's main loop, for liveness probes.",
             "--heartbeat-file",
         ),
@@ -291,20 +224,20 @@ class ServeSettings(_SharedSettings):
         default="0.0.0.0",  # noqa: S104 - Prometheus comes from another pod
         metadata=_setting(
             "ULLAGE_LISTEN_ADDRESS",
-            Kind("an IPv4 address, an IPv6 address or a host name, without a port", _parse_address),
+            Kind("an IPv4 address, an IPv6 address or a host name, without a port", parse_address),
             "The address to listen on; `::` takes IPv6 and IPv4.",
             "--listen-address",
         ),
     )
     port: int = field(
         default=9145,
-        metadata=_setting("ULLAGE_PORT", _integer(0, 65535), "The port to listen on; 0 takes any free one.", "--port"),
+        metadata=_setting("ULLAGE_PORT", integer(0, 65535), "The port to listen on; 0 takes any free one.", "--port"),
     )
     web_config_file: Path | None = field(
         default=None,
         metadata=_setting(
             "ULLAGE_WEB_CONFIG_FILE",
-            _PATH,
+            PATH,
             "TLS and basic authentication, in the format of Prometheus' exporter-toolkit.",
             "--web-config-file",
         ),
@@ -313,7 +246,7 @@ class ServeSettings(_SharedSettings):
         default="info",
         metadata=_setting(
             "ULLAGE_LOG_LEVEL",
-            _choice("debug", "info", "warning", "error"),
+            choice("debug", "info", "warning", "error"),
             "The least severe lines to log.",
             "--log-level",
         ),
