@@ -1,18 +1,27 @@
-"""A measured process for each test: the probes are installed once, the segment is a new one each time."""
+"""A measured process for each test: the probes are installed once, the segment is a new one each time.
+
+The application, its requests and its connections are what the tests of the Flask probe share.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client import CollectorRegistry
+from sqlalchemy import create_engine
+from sqlalchemy.pool import QueuePool
 
 from ullage import install
 from ullage.collector import Collector
 from ullage.probe import process as processes
 from ullage.probe.process import Process
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 
 class Measured:
@@ -52,3 +61,41 @@ def measured(tmp_path: Path) -> Iterator[Measured]:
     found.restart(role="test")
     yield found
     process.settings = defaults
+
+
+@pytest.fixture
+def app() -> Flask:
+    """Give an application with one view."""
+    # The other probes' tests, run alone, need no Flask.
+    from tests.probe.web import make_app
+
+    return make_app()
+
+
+@pytest.fixture
+def requests(measured: Measured) -> Callable[[], dict[tuple[str, str, str], float]]:
+    """Give a function that returns the requests counted, by method, route and status."""
+
+    def read() -> dict[tuple[str, str, str], float]:
+        samples = {}
+        for family in measured.collector.collect():
+            for sample in family.samples:
+                if sample.name == "flask_requests_total" and sample.value:
+                    labels = sample.labels
+                    samples[labels["method"], labels["route"], labels["status"]] = sample.value
+        return samples
+
+    return read
+
+
+@pytest.fixture
+def connect(tmp_path: Path) -> Iterator[Callable[[], Any]]:
+    """Give a function that checks a connection out."""
+    engine = create_engine(
+        f"sqlite:///{tmp_path}/shop.db",
+        poolclass=QueuePool,
+        pool_logging_name="shop",
+        connect_args={"check_same_thread": False},
+    )
+    yield engine.connect
+    engine.dispose()

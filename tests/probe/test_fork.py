@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 import signal
@@ -16,7 +17,7 @@ from typing import Any, ClassVar
 
 import pytest
 from sqlalchemy import create_engine, text
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import NullPool, QueuePool, SingletonThreadPool, StaticPool
@@ -47,10 +48,17 @@ def in_child(function: Callable[[], Any]) -> Any:
     return pickle.loads(answer)
 
 
+_numbers = itertools.count()
+
+
 class Logged(sqlite3.Connection):
     """A DBAPI connection that notes what is done on it, by process."""
 
     done: ClassVar[list[tuple[int, str]]] = []
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.opened = (os.getpid(), next(_numbers))
 
     def rollback(self) -> None:
         """End a transaction."""
@@ -89,10 +97,11 @@ def make(tmp_path: Path, kind: type) -> Iterator[Engine]:
     made.dispose()
 
 
-def raw(connection: Any) -> int:
-    """Return the identity of the DBAPI connection behind a connection."""
-    fairy = connection.connection
-    return id(getattr(fairy, "dbapi_connection", None) or fairy.connection)
+def raw(connection: Any) -> tuple[int, int]:
+    """Return which process opened the DBAPI connection behind a connection, and the how manyth it was."""
+    fairy = connection.connection if isinstance(connection, Connection) else connection
+    opened: tuple[int, int] = fairy.dbapi_connection.opened
+    return opened
 
 
 class TestTheChild:
@@ -103,7 +112,7 @@ class TestTheChild:
         with engine.connect() as connection:
             parents = raw(connection)
 
-        def check_out() -> int:
+        def check_out() -> tuple[int, int]:
             with engine.connect() as connection:
                 connection.execute(ONE)
                 return raw(connection)
@@ -116,7 +125,7 @@ class TestTheChild:
         registry.execute(ONE)
         parents = raw(registry.connection())
 
-        def use() -> tuple[int, int]:
+        def use() -> tuple[Any, Any]:
             found = registry.execute(ONE).scalar()
             other = raw(registry.connection())
             registry.commit()
@@ -174,11 +183,11 @@ class TestTheChild:
         with queue_engine.connect() as connection:
             parents = raw(connection)
 
-        def fork_again() -> tuple[int, int]:
+        def fork_again() -> tuple[Any, Any]:
             with queue_engine.connect() as connection:
                 mine = raw(connection)
 
-            def check_out() -> int:
+            def check_out() -> tuple[int, int]:
                 with queue_engine.connect() as connection:
                     return raw(connection)
 
@@ -211,21 +220,22 @@ class TestTheChild:
         """Where the engine is not known, the pool itself begins anew."""
         pool = queue_engine.pool.recreate()
         held = pool.connect()
-        parents = id(held.dbapi_connection)
+        parents = raw(held)
         if not is_out:
             held.close()
 
-        def check_out() -> int:
+        def check_out() -> tuple[int, int]:
             found = pool.connect()
             try:
-                return id(found.dbapi_connection)
+                return raw(found)
             finally:
                 found.close()
 
         assert in_child(check_out) != parents
         held.close()
-        with pool.connect() as mine:
-            assert id(mine.dbapi_connection) == parents
+        mine = pool.connect()
+        assert raw(mine) == parents
+        mine.close()
         pool.dispose()
 
     def test_what_a_child_has_out_dies_with_it(self, queue_engine, measured):

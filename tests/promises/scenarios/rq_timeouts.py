@@ -14,7 +14,8 @@ from typing import Any
 
 from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 from rq.worker import SimpleWorker
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
 from tests.promises.readings import Page
@@ -72,9 +73,6 @@ class State:
 
 def use_sessions() -> None:
     """Use sessions until interrupted."""
-    from sqlalchemy import text
-    from sqlalchemy.orm import Session
-
     end = time.monotonic() + PATIENCE_SECONDS
     before = State.raised
     while time.monotonic() < end:
