@@ -85,6 +85,17 @@ def request_rows(sizes: Sizes, database: str) -> Rows:
         yield Row(f"- the {variant} probe alone", f"{_range(_over_runs(runs, variant, 'added', US))} us added", "")
 
 
+def job_rows(sizes: Sizes, database: str) -> Rows:
+    """Measure an RQ job with one query."""
+    runs = [measure("job", rounds=sizes.job_rounds, cycles=sizes.job_cycles) for _ in range(sizes.job_processes)]
+    added = _over_runs(runs, "ullage", "added", US)
+    yield Row(
+        "RQ job with one query, SimpleWorker",
+        f"{_range(added)} us added to {_base(runs, US):.0f} us",
+        _control(runs, US, "us"),
+    )
+
+
 def claim_rows(sizes: Sizes, database: str) -> Rows:
     """Measure the claim of a segment in a forked child."""
     for others in sizes.others:
@@ -161,6 +172,7 @@ ROWS: dict[str, Callable[[Sizes, str], Rows]] = {
     "sqlite": sqlite_rows,
     "network": network_rows,
     "request": request_rows,
+    "job": job_rows,
     "claim": claim_rows,
     "scrape": scrape_rows,
     "jobs": jobs_rows,
