@@ -6,6 +6,7 @@ The application, its requests and its connections are what the tests of the Flas
 from __future__ import annotations
 
 import dataclasses
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,7 @@ class Measured:
 @pytest.fixture
 def measured(tmp_path: Path) -> Iterator[Measured]:
     """The probes of this process, writing into a directory of the test's own."""
+    gc.collect()  # pools of the test before would take gauges in this one's segment
     assert install({"ULLAGE_DIR": str(tmp_path), "ULLAGE_ROLE": "test"})
     process = processes._process
     assert process is not None
