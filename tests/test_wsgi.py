@@ -213,7 +213,12 @@ from flask import Flask, request
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import QueuePool
 
-engine = create_engine(os.environ["SHOP_DATABASE"], poolclass=QueuePool, pool_logging_name="shop")
+engine = create_engine(
+    os.environ["SHOP_DATABASE"],
+    poolclass=QueuePool,
+    pool_logging_name="shop",
+    connect_args={"check_same_thread": False},  # which SQLAlchemy 1.4 leaves to its user
+)
 kept = []
 
 def create_app():
