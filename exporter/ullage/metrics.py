@@ -243,7 +243,8 @@ LEAKS_TOTAL = Metric(
 JOBS = Metric(
     "rq_jobs_total",
     "counter",
-    "Jobs that a worker performed, by RQ's status of the job afterwards.",
+    "Jobs that a worker performed, by what became of them: finished, failed, retried, stopped, canceled; killed or "
+    "exited when the work horse ended before its job.",
     ("queue", "function", "outcome"),
 )
 JOB_DURATION = Metric(
