@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent
 # What touches SQLAlchemy or Flask, and what reads the outcome.
 TESTS = ("tests/probe", "tests/test_collector.py", "tests/test_wsgi.py")
 # What touches RQ; the other versions run these too, on RQ as requirements.lock has it.
-RQ_TESTS = ("tests/probe/test_rq.py", "tests/probe/test_session.py", "tests/probe/test_fork.py")
+RQ_TESTS = tuple(f"tests/probe/test_{name}.py" for name in ("rq", "rq_horses", "rq_judging", "session", "fork"))
 # Not the full product: every version once, and the oldest and newest together.
 MATRIX = {
     "sqlalchemy-1.4, flask-2.2": ("sqlalchemy~=1.4.0", "flask~=2.2.0", "werkzeug<3", "flask-sqlalchemy<3.1"),

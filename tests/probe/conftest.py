@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,3 +102,21 @@ def connect(tmp_path: Path) -> Iterator[Callable[[], Any]]:
     )
     yield engine.connect
     engine.dispose()
+
+
+@pytest.fixture
+def queue(redis_server, measured) -> Iterator[Any]:
+    """Give an empty queue, and afterwards leave nothing checked out."""
+    # Imported late: tests of other probes must not load RQ.
+    from redis import Redis
+    from rq import Queue
+
+    from tests.probe.rq_jobs import engine, held
+
+    found = Queue(f"queue-{os.getpid()}", connection=Redis.from_url(redis_server.url))
+    found.empty()
+    yield found
+    while held:
+        held.pop().close()
+    engine.dispose()
+    found.connection.close()
