@@ -12,6 +12,7 @@ from tests.servers.process import Server, find_program, wait_for
 
 PACKAGE = "postgresql"
 OPTIONS: dict[str, str | int] = {
+    "dynamic_shared_memory_type": "mmap",  # in its directory: a killed server leaves nothing behind
     "fsync": "off",
     "full_page_writes": "off",
     "listen_addresses": "127.0.0.1",
