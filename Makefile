@@ -37,6 +37,7 @@ lint: setup  ## ruff, mypy, and a docstring on every test
 	@$(python) -m interrogate --config pyproject.toml tests || { echo "lint: a test has no docstring; .venv/bin/python -m interrogate -c pyproject.toml -vv tests"; exit 1; }
 
 format: setup  ## format the code and fix what can be fixed
+	@# What it cannot fix does not keep the rest from being formatted; make lint names it.
 	@$(python) -m ruff check --fix --quiet . || true
 	@$(python) -m ruff format .
 

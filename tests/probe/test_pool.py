@@ -328,4 +328,4 @@ class TestInstall:
 
 def wrapped_methods(measured: Measured) -> list[tuple[type, str, Any, Any]]:
     """Return class, name, original and wrapper of what the probe has wrapped."""
-    return measured.process.probes["pool"].silence.__self__._wrapped
+    return measured.process.probes["pool"].silence.__self__.wraps.methods

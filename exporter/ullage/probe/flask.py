@@ -22,7 +22,7 @@ from werkzeug.wsgi import ClosingIterator
 from ullage import metrics as m
 from ullage.leaks import WORK
 from ullage.probe.hops import Hops
-from ullage.probe.process import Probe, Process, Work, current_work
+from ullage.probe.process import Probe, Process, Work, Wraps, current_work
 
 NAME = "flask"
 INSTALLED = "_ullage_installed"
@@ -99,20 +99,11 @@ class FlaskProbe:
         self.process = process
         self.probe = Probe(NAME, self.rebind, self.silence)
         self._hops = Hops()
-        self._wrapped: list[tuple[str, Any, Any]] = []
-
-    def wrap(self, name: str, wrap: Callable[[Callable[..., Any], FlaskProbe], Callable[..., Any]]) -> None:
-        """Replace a method of every application by what `wrap` makes of it."""
-        original = getattr(Flask, name)
-        wrapped = functools.wraps(original)(wrap(original, self))
-        self._wrapped.append((name, original, wrapped))
-        setattr(Flask, name, wrapped)
+        self.wraps = Wraps()
 
     def silence(self) -> None:
         """Take the wraps off again, and the gauge that would no longer be kept up to date."""
-        for name, original, wrapped in self._wrapped:
-            if getattr(Flask, name) is wrapped:  # else somebody wrapped it after us
-                setattr(Flask, name, original)
+        self.wraps.take_off()
         self.process.writer.release_gauge(m.DEVELOPMENT_SERVER, (), self._development_server)
 
     def rebind(self) -> None:
@@ -239,10 +230,10 @@ def install(process: Process) -> FlaskProbe | None:
     setattr(Flask, INSTALLED, True)
     probe = FlaskProbe(process)
     process.add(probe.probe)
-    probe.wrap("__call__", _wrap_entry)
-    probe.wrap("wsgi_app", _wrap_inner_entry)
-    probe.wrap("full_dispatch_request", _wrap_dispatch)
-    probe.wrap("__init__", _wrap_init)
+    probe.wraps.put_on(Flask, "__call__", functools.partial(_wrap_entry, probe=probe))
+    probe.wraps.put_on(Flask, "wsgi_app", functools.partial(_wrap_inner_entry, probe=probe))
+    probe.wraps.put_on(Flask, "full_dispatch_request", functools.partial(_wrap_dispatch, probe=probe))
+    probe.wraps.put_on(Flask, "__init__", functools.partial(_wrap_init, probe=probe))
     return probe
 
 

@@ -7,7 +7,6 @@ checkout, for a wait, for a timeout or for a failed connect, `do_connect` is not
 
 from __future__ import annotations
 
-import functools
 import sys
 import weakref
 from bisect import bisect_left
@@ -25,7 +24,7 @@ from ullage.leaks import FREE, OPEN, POOL, STARTED, WAITING
 from ullage.probe.checkouts import PoolState
 from ullage.probe.fork import leave_to_parent
 from ullage.probe.levels import PoolGauges, engine_label, find_engine
-from ullage.probe.process import Probe, Process, Work
+from ullage.probe.process import Probe, Process, Work, Wraps
 from ullage.probe.stale import close_reason, code_of, watch
 from ullage.segment.layout import SLOT_WORDS, SLOTS
 
@@ -47,7 +46,7 @@ class PoolProbe:
         # Kept alive here; each forgets itself when its pool is collected.
         self._graves: set[weakref.ref[Pool]] = set()
         self._gauges: dict[float, PoolGauges] = {}
-        self._wrapped: list[tuple[type, str, Any, Any]] = []
+        self.wraps = Wraps()
 
     def rebind(self) -> None:
         """Take the process's segment for every live pool."""
@@ -57,18 +56,9 @@ class PoolProbe:
             state.bind(pool)
             self._gauges[state.serial] = state.gauges
 
-    def wrap(self, kind: type, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-        """Replace a method by what `wrap` makes of it."""
-        original = getattr(kind, name)
-        wrapped = functools.wraps(original)(wrap(original))
-        self._wrapped.append((kind, name, original, wrapped))
-        setattr(kind, name, wrapped)
-
     def silence(self) -> None:
         """Take the wraps off again and let nothing stand that would no longer be kept up to date."""
-        for kind, name, original, wrapped in self._wrapped:
-            if getattr(kind, name) is wrapped:  # else somebody wrapped it after us
-                setattr(kind, name, original)
+        self.wraps.take_off()
         for gauges in self._gauges.values():
             gauges.release()
         for slot in self._slots():
@@ -166,10 +156,10 @@ def install(process: Process) -> PoolProbe | None:
         process.after_fork.append(probe.leave_to_parent)
     for kind in (Pool, SingletonThreadPool):
         if "connect" in kind.__dict__:
-            probe.wrap(kind, "connect", lambda original: _wrap_connect(original, probe))
+            probe.wraps.put_on(kind, "connect", lambda original: _wrap_connect(original, probe))
         if "_return_conn" in kind.__dict__:  # SingletonThreadPool's own in SQLAlchemy 1.4
-            probe.wrap(kind, "_return_conn", lambda original: _wrap_return(original, process))
-    probe.wrap(_ConnectionRecord, _RECORD_CONNECT, lambda original: _wrap_record(original, process))
+            probe.wraps.put_on(kind, "_return_conn", lambda original: _wrap_return(original, process))
+    probe.wraps.put_on(_ConnectionRecord, _RECORD_CONNECT, lambda original: _wrap_record(original, process))
     for name, listener in (("close", _on_close), ("detach", _on_detach), ("invalidate", _on_invalidate)):
         event.listen(Pool, name, _guarded(listener, process))
     return probe

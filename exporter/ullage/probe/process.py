@@ -5,6 +5,7 @@ Probes write through `claim.writer` and register a `Probe` to be told when the w
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import sys
@@ -59,6 +60,27 @@ class Probe:
         self.silence = silence
         self.failed = False
         self.up = 0  # the gauge's word
+
+
+class Wraps:
+    """Methods that a probe has replaced, so that they can be put back."""
+
+    def __init__(self) -> None:
+        # Class, name, original and replacement.
+        self.methods: list[tuple[type, str, Any, Any]] = []
+
+    def put_on(self, kind: type, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        """Replace a method by what `wrap` makes of it."""
+        original = getattr(kind, name)
+        wrapped = functools.wraps(original)(wrap(original))
+        self.methods.append((kind, name, original, wrapped))
+        setattr(kind, name, wrapped)
+
+    def take_off(self) -> None:
+        """Put the originals back, but where somebody has wrapped the method after us."""
+        for kind, name, original, wrapped in self.methods:
+            if getattr(kind, name) is wrapped:
+                setattr(kind, name, original)
 
 
 class Process:
