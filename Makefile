@@ -59,11 +59,14 @@ docs: setup  ## produce the documents that come from the code
 e2e: setup  ## the tests that need a cluster; they read KUBECONFIG
 	@$(pytest) tests/e2e $(ARGS)
 
-lock: setup  ## choose newer versions for requirements.lock
+lock: setup  ## choose newer versions for requirements.lock and requirements-image.lock
 	@echo "lock: resolving pyproject.toml"
 	@.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --all-extras --group dev \
 	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 	  pyproject.toml --output-file requirements.lock
+	@.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.13 --extra app --extra exporter --extra observer \
+	  --constraint requirements.lock --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	  pyproject.toml --output-file requirements-image.lock
 	@echo "lock: done; make test tells whether everything works with it"
 
 clean:  ## remove everything that make made
