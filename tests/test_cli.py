@@ -83,8 +83,10 @@ class TestHelp:
         with pytest.raises(SystemExit, match="0"):
             main(["--help"])
         text = capsys.readouterr().out
-        assert "serve     serve /metrics from the segments that the application writes" in text
-        assert "dump      print segments for people" in text
+        commands = " ".join(text.split())
+        assert " serve serve /metrics from the segments that the application writes " in commands
+        assert " observe serve queues and the connection budget, and write Events on leaking pods;" in commands
+        assert " dump print segments for people " in commands
         assert "\n  ullage serve --dir /run/ullage --port 9145\n" in text
 
     def test_serve_help(self, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 import ullage
 from ullage.policy import POLICIES, Policies
-from ullage.settings import SettingError, probe_settings
+from ullage.setting import SettingError
+from ullage.settings import probe_settings
 
 SITE = "app/locks.py:12 Locks.take"
 

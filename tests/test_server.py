@@ -18,7 +18,8 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily
 
 from tests.conftest import WaitFor
-from ullage.server import Access, Limits, ListenError, OpenAccess, Pages, Server
+from ullage.pages import Pages
+from ullage.server import Access, Limits, ListenError, OpenAccess, Server
 
 LEAK: dict[str, object] = {"time": 1.5, "kind": "held_at_job_end", "function": "app.tasks.report"}
 

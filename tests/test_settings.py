@@ -8,20 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from ullage.setting import SettingError, settings_of
 from ullage.settings import (
+    ObserveSettings,
     ProbeSettings,
     ServeSettings,
-    SettingError,
     document,
+    observe_settings,
     probe_settings,
     serve_settings,
-    settings_of,
 )
 
 DOCS = Path(__file__).parent.parent / "docs"
 SETTINGS = {
     setting.name: (field, kind)
-    for kind in (ProbeSettings, ServeSettings)
+    for kind in (ObserveSettings, ProbeSettings, ServeSettings)
     for field, setting in settings_of(kind).items()
 }
 
@@ -29,7 +30,7 @@ SETTINGS = {
 def read(name: str, value: str) -> object:
     """Return what a setting is when its variable has the value."""
     field, kind = SETTINGS[name]
-    load = probe_settings if kind is ProbeSettings else serve_settings
+    load = {ObserveSettings: observe_settings, ProbeSettings: probe_settings, ServeSettings: serve_settings}[kind]
     return getattr(load({name: value}), field)
 
 
@@ -61,6 +62,26 @@ class TestDefaults:
             port=9145,
             web_config_file=None,
             log_level="info",
+        )
+
+    def test_observe(self) -> None:
+        """An empty environment gives an observer of nothing: neither Redis nor Kubernetes is asked unbidden."""
+        assert observe_settings({}) == ObserveSettings(
+            listen_address="0.0.0.0",
+            port=9145,
+            web_config_file=None,
+            log_level="info",
+            redis_url=None,
+            key_prefix="rq",
+            queues=(),
+            connection_budget=(),
+            connection_limit=None,
+            pod_selector=None,
+            pod_namespace=None,
+            metrics_port=9145,
+            events=True,
+            events_interval_seconds=30.0,
+            runbook_url=None,
         )
 
     @pytest.mark.parametrize("name", SETTINGS)
@@ -99,6 +120,15 @@ class TestValues:
             ("ULLAGE_PORT", " 0 ", 0),
             ("ULLAGE_WEB_CONFIG_FILE", "/etc/web.yml", Path("/etc/web.yml")),
             ("ULLAGE_LOG_LEVEL", "DEBUG", "debug"),
+            ("ULLAGE_REDIS_URL", "rediss://:p%40ss@redis:6380/1?a=b", "rediss://:p%40ss@redis:6380/1?a=b"),
+            ("ULLAGE_REDIS_URL", "unix:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1"),
+            ("RQ_KEY_PREFIX", "{shop}rq", "{shop}rq"),
+            ("ULLAGE_QUEUES", "high, my queue", ("high", "my queue")),
+            ("ULLAGE_CONNECTION_BUDGET", '{"web": 30, "worker-a": 0}', (("web", 30), ("worker-a", 0))),
+            ("ULLAGE_CONNECTION_BUDGET", "{}", ()),
+            ("ULLAGE_CONNECTION_LIMIT", "151", 151),
+            ("ULLAGE_POD_SELECTOR", "a.b/c=shop,tier in (x, y)", "a.b/c=shop,tier in (x, y)"),
+            ("ULLAGE_RUNBOOK_URL", "https://example.com/a#b", "https://example.com/a#b"),
         ],
     )
     def test_allowed(self, name: str, value: str, expected: object) -> None:
@@ -136,6 +166,17 @@ class TestValues:
             ("ULLAGE_PORT", "65536"),
             ("ULLAGE_PORT", "9" * 5000),
             ("ULLAGE_LOG_LEVEL", "loud"),
+            ("RQ_KEY_PREFIX", "a b"),
+            ("ULLAGE_QUEUES", "high,,low"),
+            ("ULLAGE_CONNECTION_BUDGET", "30"),
+            ("ULLAGE_CONNECTION_BUDGET", '{"web": true}'),
+            ("ULLAGE_CONNECTION_BUDGET", '{"web": -1}'),
+            ("ULLAGE_CONNECTION_BUDGET", '{"web": 1.5}'),
+            ("ULLAGE_CONNECTION_BUDGET", '{"": 1}'),
+            ("ULLAGE_CONNECTION_LIMIT", "0"),
+            ("ULLAGE_POD_NAMESPACE", "Shop"),
+            ("ULLAGE_METRICS_PORT", "0"),
+            ("ULLAGE_RUNBOOK_URL", "javascript:alert(1)"),
         ],
     )
     def test_refused(self, name: str, value: str) -> None:
@@ -155,6 +196,44 @@ class TestValues:
         settings = probe_settings({"ULLAGE_DIR": "segments"})
         monkeypatch.chdir("/")
         assert settings.directory == tmp_path / "segments"
+
+
+class TestSecrets:
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "http://:s3cret@redis",
+            "redis://:s3/cret@redis",
+            "redis://:s3#cret@redis",
+            "redis://:s3cret@redis:port",
+            "s3cret",
+        ],
+    )
+    def test_refused_url(self, value: str) -> None:
+        """A refused Redis URL is not quoted; nor is one taken whose password would be shown as a host or a path."""
+        with pytest.raises(SettingError, match=rf"^ULLAGE_REDIS_URL of {len(value)} characters is not") as caught:
+            read("ULLAGE_REDIS_URL", value)
+        assert "cret" not in str(caught.value)
+
+    def test_repr(self) -> None:
+        """The settings as text have no password."""
+        assert "s3cret" not in repr(observe_settings({"ULLAGE_REDIS_URL": "redis://:s3cret@redis"}))
+
+
+class TestFallbacks:
+    @pytest.mark.parametrize(
+        ("given", "expected"),
+        [
+            (("ULLAGE_REDIS_URL", "RQ_REDIS_URL", "REDIS_URL"), "ULLAGE_REDIS_URL"),
+            (("RQ_REDIS_URL", "REDIS_URL"), "RQ_REDIS_URL"),
+            (("REDIS_URL",), "REDIS_URL"),
+        ],
+        ids=["own", "rq", "plain"],
+    )
+    def test_order(self, given: tuple[str, ...], expected: str) -> None:
+        """The Redis URL is ullage's own, else RQ's, else the plain one."""
+        environ = {name: f"redis://{name.lower().replace('_', '-')}" for name in given}
+        assert observe_settings(environ).redis_url == environ[expected]
 
 
 class TestFlags:

@@ -20,7 +20,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 from tests.servers import end_process, free_port, owned_command
 from ullage import wsgi
 from ullage.collector import Collector
-from ullage.settings import SettingError
+from ullage.setting import SettingError
 
 SHOP = """
 from flask import Flask, request

@@ -6,11 +6,18 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ullage import __version__
-from ullage.settings import ServeSettings, SettingError, serve_settings, settings_of, show
+from ullage.setting import SettingError, Settings, settings_of, show
+from ullage.settings import ListenSettings, ObserveSettings, ServeSettings, observe_settings, serve_settings
+
+if TYPE_CHECKING:
+    from ullage.pages import Site
+    from ullage.server import Server
 
 log = logging.getLogger("ullage")
 
@@ -22,6 +29,22 @@ examples:
   curl http://localhost:9145/metrics
   ullage dump /run/ullage
   ullage worker --preload shop.web:create_app high default
+  ullage observe --queues high,default
+"""
+_OBSERVE = """\
+Serve /metrics, /healthz and a landing page on what only a view of the whole release gives: RQ's queues, workers and
+schedulers from Redis, and the connection budget. With --pod-selector, and a service account that may get and list pods
+and create and patch events, leaks become Kubernetes Events on the pods that leak.
+
+From the environment alone: ULLAGE_REDIS_URL (else RQ_REDIS_URL, else REDIS_URL), RQ_KEY_PREFIX,
+ULLAGE_CONNECTION_BUDGET, ULLAGE_CONNECTION_LIMIT, ULLAGE_POD_NAMESPACE, ULLAGE_METRICS_PORT, ULLAGE_EVENTS,
+ULLAGE_EVENTS_INTERVAL_SECONDS and ULLAGE_RUNBOOK_URL.
+"""
+_OBSERVE_EXAMPLE = """\
+examples:
+  ULLAGE_REDIS_URL=redis://:password@redis:6379/0 ullage observe
+  ULLAGE_CONNECTION_BUDGET='{"web": 30, "worker-default": 8}' ULLAGE_CONNECTION_LIMIT=100 ullage observe
+  ullage observe --queues high,default --pod-selector app.kubernetes.io/instance=shop
 """
 
 
@@ -71,11 +94,16 @@ def _build_parser() -> argparse.ArgumentParser:
         epilog="example: ullage serve --dir /run/ullage --port 9145",
     )
     serve.set_defaults(run=_serve)
-    for setting in settings_of(ServeSettings).values():
-        if setting.flag:
-            takes = f"{setting.kind.allowed}; {setting.name} in the environment; default {show(setting.default)}"
-            word = setting.flag.rpartition("-")[2].upper()
-            serve.add_argument(setting.flag, dest=setting.name, metavar=word, help=f"{setting.meaning} ({takes})")
+    _add_flags(serve, ServeSettings)
+    observe = commands.add_parser(
+        "observe",
+        help="serve queues and the connection budget, and write Events on leaking pods; one a release",
+        description=_OBSERVE,
+        epilog=_OBSERVE_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    observe.set_defaults(run=_observe)
+    _add_flags(observe, ObserveSettings)
     commands.add_parser("worker", help="run an RQ worker with the application preloaded and measured", add_help=False)
     dump = commands.add_parser(
         "dump",
@@ -85,7 +113,28 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     dump.add_argument("paths", nargs="+", type=Path, metavar="DIR-or-FILE", help="a segment, or a directory of them")
     dump.set_defaults(run=_dump)
+    inject = commands.add_parser(
+        "inject-copy",
+        help="copy what measures an application that is not changed into a volume, as an init container does",
+        description="Copy the probes, a sitecustomize that PYTHONPATH leads to, and a launcher into a directory.",
+        epilog="example: ullage inject-copy /opt/ullage",
+    )
+    inject.add_argument("directory", type=Path, metavar="DIR", help="the volume; an earlier copy in it is replaced")
+    inject.set_defaults(run=_inject_copy)
     return parser
+
+
+def _add_flags(parser: argparse.ArgumentParser, kind: type[Settings]) -> None:
+    for setting in settings_of(kind).values():
+        if setting.flag:
+            takes = f"{setting.kind.allowed}; {setting.name} in the environment; default {show(setting.default)}"
+            word = setting.flag.rpartition("-")[2].upper()
+            parser.add_argument(setting.flag, dest=setting.name, metavar=word, help=f"{setting.meaning} ({takes})")
+
+
+def _flags(chosen: argparse.Namespace, kind: type[Settings]) -> dict[str, str]:
+    names = [setting.name for setting in settings_of(kind).values() if setting.flag]
+    return {name: getattr(chosen, name) for name in names if getattr(chosen, name) is not None}
 
 
 def _worker(arguments: Sequence[str]) -> int:
@@ -102,6 +151,16 @@ def _worker(arguments: Sequence[str]) -> int:
         ) from None
 
 
+def _inject_copy(chosen: argparse.Namespace) -> int:
+    from ullage.inject.copying import CopyError, copy
+
+    try:
+        print(copy(chosen.directory.absolute()))
+    except CopyError as error:
+        raise _UnusableError(str(error)) from None
+    return 0
+
+
 def _dump(chosen: argparse.Namespace) -> int:
     from ullage.dump import run
 
@@ -109,24 +168,57 @@ def _dump(chosen: argparse.Namespace) -> int:
 
 
 def _serve(chosen: argparse.Namespace) -> int:
-    names = [setting.name for setting in settings_of(ServeSettings).values()]
-    flags = {name: getattr(chosen, name) for name in names if getattr(chosen, name) is not None}
-    settings = serve_settings(os.environ, flags)
-    logging.basicConfig(
-        format="%(asctime)s %(levelname)s %(message)s", level=settings.log_level.upper(), stream=sys.stderr
-    )
+    settings = serve_settings(os.environ, _flags(chosen, ServeSettings))
+    _log_to_stderr(settings.log_level)
+    with _naming_the_extra("exporter"):
+        return _run_sidecar(settings)
+
+
+def _observe(chosen: argparse.Namespace) -> int:
+    settings = observe_settings(os.environ, _flags(chosen, ObserveSettings))
+    _log_to_stderr(settings.log_level)
+    with _naming_the_extra("observer"):
+        return _run_observer(settings)
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=level.upper(), stream=sys.stderr)
+
+
+@contextmanager
+def _naming_the_extra(extra: str) -> Iterator[None]:
     try:
-        return _run_server(settings)
+        yield
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in ("prometheus_client", "yaml", "bcrypt"):
+        if package not in ("prometheus_client", "yaml", "bcrypt", "redis", "kubernetes"):
             raise
-        raise _UnusableError(f"the Python package {package} is missing; run: pip install 'ullage[exporter]'") from None
+        raise _UnusableError(f"the Python package {package} is missing; run: pip install 'ullage[{extra}]'") from None
 
 
-def _run_server(settings: ServeSettings) -> int:
+def _run_sidecar(settings: ServeSettings) -> int:
     from ullage.collector import Collector
-    from ullage.server import Access, ListenError, OpenAccess, Pages, Server, run_until_signal
+    from ullage.pages import Pages
+    from ullage.server import run_until_signal
+
+    server = _listen(settings, Pages(Collector(settings.directory), settings.directory))
+    if not settings.directory.is_dir():
+        log.warning("no segment directory at %s yet; it is looked for at each scrape", settings.directory)
+    run_until_signal(server)
+    return 0
+
+
+def _run_observer(settings: ObserveSettings) -> int:
+    from ullage.observer.command import build
+    from ullage.server import run_until_signal
+
+    pages, start = build(settings)
+    run_until_signal(_listen(settings, pages), start)
+    return 0
+
+
+def _listen(settings: ListenSettings, pages: Site) -> Server:
+    from ullage.server import Access, ListenError, OpenAccess, Server
 
     access: Access = OpenAccess()
     if settings.web_config_file:
@@ -136,12 +228,7 @@ def _run_server(settings: ServeSettings) -> int:
             access = WebConfig(settings.web_config_file)
         except WebConfigError as error:
             raise _UnusableError(str(error)) from None
-    pages = Pages(Collector(settings.directory), settings.directory)
     try:
-        server = Server(settings.listen_address, settings.port, pages, access)
+        return Server(settings.listen_address, settings.port, pages, access)
     except ListenError as error:
         raise _UnusableError(str(error)) from None
-    if not settings.directory.is_dir():
-        log.warning("no segment directory at %s yet; it is looked for at each scrape", settings.directory)
-    run_until_signal(server)
-    return 0

@@ -9,15 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector as BaseCollector
 
 import ullage
 from ullage import metrics as m
 from ullage.claim import SUFFIX, UNBORN_SUFFIX
+from ullage.families import family
 from ullage.leaks import journal
 from ullage.outstanding import last_leaks, outstanding, uncounted_leak
 from ullage.segment import Snapshot, UnreadableSegmentError, read_segment
@@ -99,17 +98,17 @@ class Collector(BaseCollector):
         names = {metric.name: metric for metric in sorted(tally.samples, key=lambda metric: metric in m.ALL)}
         ordered = [name for name in m.BY_NAME if name in names] + sorted(set(names) - set(m.BY_NAME))
         for name in ordered:
-            yield _family(names[name], tally.samples[names[name]])
+            yield family(names[name], tally.samples[names[name]])
         yield from self._about_itself(reading, time.perf_counter() - started)
 
     def _about_itself(self, reading: Reading, seconds: float) -> Iterator[Family]:
         unreadable: Samples = {(reason,): [float(count)] for reason, count in sorted(reading.unreadable.items())}
         is_up = [float(reading.is_directory_readable)]
-        yield _family(m.UNREADABLE, unreadable)
-        yield _family(m.BUILD_INFO, {(ullage.__version__, platform.python_version()): [1.0]})
-        yield _family(m.UP, {(): is_up})
-        yield _family(m.COLLECTOR_DURATION, {("segments",): [seconds]})
-        yield _family(m.COLLECTOR_SUCCESS, {("segments",): is_up})
+        yield family(m.UNREADABLE, unreadable)
+        yield family(m.BUILD_INFO, {(ullage.__version__, platform.python_version()): [1.0]})
+        yield family(m.UP, {(): is_up})
+        yield family(m.COLLECTOR_DURATION, {("segments",): [seconds]})
+        yield family(m.COLLECTOR_SUCCESS, {("segments",): is_up})
 
     def leaks(self) -> list[dict[str, object]]:
         """Return the last leaks, newest first, those of dead processes that nobody counted yet at the head."""
@@ -136,31 +135,3 @@ class Collector(BaseCollector):
 def _newest_first(leak: dict[str, object]) -> float:
     counted_at = leak["time"]
     return -counted_at if isinstance(counted_at, float) else -math.inf
-
-
-_MAKERS: dict[str, Callable[..., Any]] = {
-    "counter": CounterMetricFamily,
-    "gauge": GaugeMetricFamily,
-    "histogram": HistogramMetricFamily,
-}
-
-
-def _family(metric: m.Metric, samples: Samples) -> Family:
-    labels = metric.labels if metric.name in m.WITHOUT_ROLE else ("role", *metric.labels)
-    family: Family = _MAKERS[metric.kind](metric.name, metric.help, labels=labels)
-    add = family.add_metric  # type: ignore[attr-defined]  # each of the three families has it
-    for values, cells in sorted(samples.items()):
-        if metric.kind == "histogram":
-            add(values, buckets=_cumulated(metric, cells), sum_value=cells[-1])
-        else:
-            add(values, cells[0])
-    return family
-
-
-def _cumulated(metric: m.Metric, cells: list[float]) -> list[tuple[str, float]]:
-    total = 0.0
-    buckets = []
-    for bound, count in zip((*metric.buckets, math.inf), cells, strict=False):
-        total += count
-        buckets.append(("+Inf" if bound == math.inf else repr(bound), total))
-    return buckets

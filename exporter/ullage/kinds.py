@@ -19,6 +19,8 @@ class Kind:
 
     allowed: str
     parse: Callable[[str], Any]
+    # Never to be shown, not even when it is bad.
+    is_secret: bool = False
 
 
 def _parse_switch(text: str) -> bool:
@@ -50,6 +52,33 @@ def parse_address(text: str) -> str:
 
         return str(IPv6Address(text.removeprefix("[").removesuffix("]")))
     return _parse_matching(r"[0-9A-Za-z._-]{1,253}", text)
+
+
+def parse_redis_url(text: str) -> str:
+    """Read the URL of a Redis server, which may hold a password."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(_parse_matching(r"[!-~]+", text))
+    if parts.scheme not in ("redis", "rediss", "unix") or not (parts.netloc or parts.path):
+        raise ValueError
+    # A password with an unquoted / or # ends up here, and would then be shown as a host or a path.
+    if "@" in parts.path + parts.query + parts.fragment or (parts.port or 1) < 1:
+        raise ValueError
+    return text
+
+
+def parse_budget(text: str) -> tuple[tuple[str, int], ...]:
+    """Read connections by component from a JSON object."""
+    import json
+
+    found = json.loads(text)
+    if not isinstance(found, dict) or len(found) > 100:
+        raise ValueError(text)
+    for component, connections in found.items():
+        # A switch is an int to Python.
+        if type(connections) is not int or not 0 <= connections < 10**9 or not parse_label(component):
+            raise ValueError(text)
+    return tuple(found.items())
 
 
 def _parse_matching(pattern: str, text: str) -> str:
@@ -93,6 +122,10 @@ def list_of(pattern: str, allowed: str) -> Kind:
     return Kind(f"{allowed}, separated by commas, or none", parse)
 
 
+REDIS_URL = Kind(
+    "a URL such as redis://:password@redis:6379/0, or one of rediss:// or unix://", parse_redis_url, is_secret=True
+)
+BUDGET = Kind('a JSON object such as {"web": 30, "worker-default": 8}', parse_budget)
 SWITCH = Kind("1, true, yes, on, 0, false, no or off", _parse_switch)
 # Made absolute at once, because gunicorn and RQ may change the directory later.
 PATH = Kind("a path", lambda text: Path(_parse_matching(r"[^\0]+", text)).absolute())

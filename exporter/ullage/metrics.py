@@ -20,37 +20,14 @@ Aggregation = Literal["sum", "max"]
 
 WAIT_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 # A connection is held for one statement or for a whole job: milliseconds to minutes.
-USE_BUCKETS = (
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1.0,
-    2.5,
-    5.0,
-    10.0,
-    30.0,
-    60.0,
-    300.0,
-)
+USE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 CREATE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 # A job may run for milliseconds or an hour, and wait as long.
 JOB_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0, 600.0, 1800.0, 3600.0)
 RSS_BUCKETS = tuple(float(mebibytes * 2**20) for mebibytes in (32, 64, 128, 192, 256, 384, 512, 768, 1024, 2048, 4096))
 REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
-LEAK_KINDS = (
-    "over_threshold",
-    "reclaimed_by_gc",
-    "held_at_request_end",
-    "held_at_job_end",
-    "died_with_process",
-)
+LEAK_KINDS = ("over_threshold", "reclaimed_by_gc", "held_at_request_end", "held_at_job_end", "died_with_process")
 # How bad: a connection is still out; objects that the next job in this process would commit; `remove()` not called.
 LEVELS = ("leaked", "dirty", "lingering")
 
@@ -349,7 +326,9 @@ UNREADABLE = Metric(
     ("reason",),
 )
 BUILD_INFO = Metric("ullage_build_info", "gauge", "1, labelled with the exporter's version.", ("version", "python"))
-UP = Metric("ullage_up", "gauge", "1 when the segment directory could be read, else 0.")
+UP = Metric(
+    "ullage_up", "gauge", "1 when the segment directory, or all that the observer reads, could be read, else 0."
+)
 COLLECTOR_DURATION = Metric(
     "ullage_collector_duration_seconds", "gauge", "Time that the last collection took.", ("collector",)
 )
@@ -360,11 +339,35 @@ COLLECTOR_SUCCESS = Metric(
 COLLECTOR_METRICS: tuple[Metric, ...] = tuple(
     value for value in list(globals().values()) if isinstance(value, Metric) and value not in PROBE_METRICS
 )
-ALL: tuple[Metric, ...] = PROBE_METRICS + COLLECTOR_METRICS
+
+# --- the observer, one a release ---------------------------------------------------------------------------------
+QUEUE_JOBS = Metric(
+    "rq_queue_jobs",
+    "gauge",
+    "Jobs of a queue, by state: queued, started, deferred, scheduled, failed, finished, canceled.",
+    ("queue", "state"),
+)
+QUEUE_OLDEST = Metric(
+    "rq_queue_oldest_job_age_seconds", "gauge", "Age of the job that waits longest, 0 when none waits.", ("queue",)
+)
+QUEUE_WORKERS = Metric(
+    "rq_queue_workers", "gauge", "Workers that listen to a queue, by state: idle, busy, suspended.", ("queue", "state")
+)
+SCHEDULER_UP = Metric("rq_scheduler_up", "gauge", "1 when a scheduler holds the queue's lock, else 0.", ("queue",))
+BUDGET = Metric(
+    "ullage_connection_budget", "gauge", "Database connections that a component may open at most.", ("component",)
+)
+LIMIT = Metric("ullage_connection_limit", "gauge", "Connections that the database accepts, where that is known.")
+LEAK_EVENTS = Metric("ullage_leak_events_total", "counter", "Kubernetes Events on leaks, created or counted up.")
+
+OBSERVER_METRICS = (QUEUE_JOBS, QUEUE_OLDEST, QUEUE_WORKERS, SCHEDULER_UP, BUDGET, LIMIT, LEAK_EVENTS)
+ALL: tuple[Metric, ...] = PROBE_METRICS + COLLECTOR_METRICS + OBSERVER_METRICS
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in ALL}
 
-# Collector metrics about the sidecar as a whole, which no process and so no role stands behind.
-WITHOUT_ROLE = frozenset(m.name for m in (UNREADABLE, BUILD_INFO, UP, COLLECTOR_DURATION, COLLECTOR_SUCCESS))
+# Metrics about a sidecar or a release as a whole, which no process and so no role stands behind.
+WITHOUT_ROLE = frozenset(
+    m.name for m in (UNREADABLE, BUILD_INFO, UP, COLLECTOR_DURATION, COLLECTOR_SUCCESS, *OBSERVER_METRICS)
+)
 
 
 def markdown() -> str:
@@ -375,6 +378,7 @@ def markdown() -> str:
         "Produced by `python -m ullage.metrics`; a test compares.",
         "Every series also carries the label `role`, but for those marked †.",
         "Gauges count live processes only; the last column says how processes are combined.",
+        f"The last {len(OBSERVER_METRICS)}, from `{OBSERVER_METRICS[0].name}` on, are the observer's.",
         "",
         "| metric | kind | labels | meaning | over processes |",
         "|---|---|---|---|---|",

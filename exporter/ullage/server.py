@@ -1,10 +1,8 @@
-"""The sidecar's HTTP server: /metrics, /leaks, /healthz and a landing page."""
+"""The HTTP server of sidecar and observer: connections, access and limits; what it answers is in pages.py."""
 
 from __future__ import annotations
 
 import errno
-import html
-import json
 import logging
 import signal
 import socket
@@ -12,22 +10,18 @@ import socketserver
 import sys
 import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from prometheus_client import CollectorRegistry, Metric, ProcessCollector, make_wsgi_app
-
 from ullage import __version__
+from ullage.pages import TEXT, Page, Site
 
 log = logging.getLogger(__name__)
 
-_TEXT = "text/plain; charset=utf-8"
 _NEXT_STEPS = {
     errno.EADDRINUSE: "stop what listens there (`ss -ltnp` names it), or set another --port or ULLAGE_PORT",
     errno.EACCES: "set a --port or ULLAGE_PORT above 1023",
@@ -37,27 +31,6 @@ _NEXT_STEPS = {
 
 class ListenError(Exception):
     """The server cannot listen on its address and port."""
-
-
-class Overview(Protocol):
-    """What the landing page shows of the segments."""
-
-    @property
-    def segments_live(self) -> int: ...
-    @property
-    def segments_free(self) -> int: ...
-    @property
-    def unreadable(self) -> Mapping[str, int]: ...
-    @property
-    def probes(self) -> Mapping[str, Mapping[str, int]]: ...
-
-
-class Source(Protocol):
-    """What the server asks of a collector; called from several threads at once."""
-
-    def collect(self) -> Iterator[Metric]: ...
-    def leaks(self) -> list[dict[str, object]]: ...
-    def overview(self) -> Overview: ...
 
 
 class Access(Protocol):
@@ -97,125 +70,13 @@ class Limits:
     poll_seconds: float = 0.2
 
 
-@dataclass(frozen=True)
-class Page:
-    """One response."""
-
-    status: int
-    content_type: str
-    body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-class Pages:
-    """Answers a path from the collector."""
-
-    def __init__(self, source: Source, directory: Path) -> None:
-        registry = CollectorRegistry(support_collectors_without_names=True)
-        registry.register(source)
-        ProcessCollector(registry=registry)
-        self._metrics_app = make_wsgi_app(registry)
-        self._source = source
-        self.directory = directory
-        self._routes: dict[str, Callable[[dict[str, str]], Page]] = {
-            "/": self._landing,
-            "/metrics": self._metrics,
-            "/leaks": self._leaks,
-            "/healthz": self._healthz,
-        }
-
-    def answer(self, environ: dict[str, str]) -> Page:
-        """Return the page for a WSGI environment; an error inside becomes a 500 and one line on the log."""
-        path = environ["PATH_INFO"]
-        route = self._routes.get(path)
-        if route is None:
-            return Page(404, _TEXT, f"404 no such page; there are {' '.join(self._routes)}\n".encode())
-        try:
-            return route(environ)
-        except Exception as error:  # noqa: BLE001 - whatever a segment provokes, the next scrape is served
-            origin = traceback.extract_tb(error.__traceback__)[-1]
-            log.error("%s failed: %r at %s:%s", path, error, origin.filename, origin.lineno)
-            return Page(500, _TEXT, b"500 failed; the log of ullage serve says why\n")
-
-    def _metrics(self, environ: dict[str, str]) -> Page:
-        started: list[tuple[str, list[tuple[str, str]]]] = []
-        body = b"".join(self._metrics_app(environ, lambda *status: started.append(status)))
-        status, given = started[0]
-        headers = dict(given)
-        return Page(int(status[:3]), headers.pop("Content-Type"), body, headers)
-
-    def _leaks(self, _environ: dict[str, str]) -> Page:
-        # What a garbage segment says is no number is none: JSON has no NaN.
-        leaks = [
-            {key: None if value != value else value for key, value in leak.items()} for leak in self._source.leaks()
-        ]
-        return Page(200, "application/json", json.dumps({"leaks": leaks}).encode())
-
-    def _healthz(self, _environ: dict[str, str]) -> Page:
-        return Page(200, _TEXT, b"ok\n")
-
-    def _landing(self, _environ: dict[str, str]) -> Page:
-        overview = self._source.overview()
-        segments = {"live": overview.segments_live, "free": overview.segments_free}
-        body = _LANDING.format(
-            version=html.escape(__version__),
-            directory=html.escape(str(self.directory)),
-            segments=_table(segments),
-            unreadable=_table(overview.unreadable),
-            probes="".join(f"<h3>{html.escape(role)}</h3>{_table(probes)}" for role, probes in overview.probes.items())
-            or _table({}),
-        )
-        policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-        return Page(200, "text/html; charset=utf-8", body.encode(errors="replace"), policy)
-
-
-def _table(rows: Mapping[str, int]) -> str:
-    if not rows:
-        return "<p>none</p>"
-    cells = (f"<tr><th>{html.escape(name)}</th><td>{count}</td></tr>" for name, count in rows.items())
-    return f"<table>{''.join(cells)}</table>"
-
-
-_LANDING = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>ullage</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 40rem; margin: 2rem auto; padding: 0 1rem }}
-h2 {{ font-size: 1.1rem; margin: 1.5rem 0 0.3rem }}
-h3 {{ font-size: 1rem; font-weight: normal; margin: 0.5rem 0 0 }}
-th {{ font-weight: normal; text-align: left; min-width: 12rem }}
-td {{ text-align: right }}
-</style>
-</head>
-<body>
-<h1>ullage {version}</h1>
-<p>Connection pools, stale connections and session leaks, read from <code>{directory}</code>.</p>
-<ul>
-<li><a href="/metrics">/metrics</a> for Prometheus</li>
-<li><a href="/leaks">/leaks</a>: the latest leaks, as JSON</li>
-<li><a href="/healthz">/healthz</a></li>
-</ul>
-<h2>Segments</h2>
-{segments}
-<h2>Unreadable segments, by reason</h2>
-{unreadable}
-<h2>Processes with a probe up, by role</h2>
-{probes}
-</body>
-</html>
-"""
-
-
 class _Exchange(BaseHTTPRequestHandler):
     """One request and its response. The connection closes then: an idle one would keep others waiting."""
 
     server: Server
     protocol_version = "HTTP/1.1"
     wbufsize = -1
-    error_content_type = _TEXT
+    error_content_type = TEXT
     error_message_format = "%(code)d %(message)s\n"
 
     def parse_request(self) -> bool:
@@ -228,7 +89,7 @@ class _Exchange(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if length.isdecimal() and len(length) < 6:
             self.rfile.read(int(length))
-        self._send(Page(405, _TEXT, b"405 use GET or HEAD\n", {"Allow": "GET, HEAD"}))
+        self._send(Page(405, TEXT, b"405 use GET or HEAD\n", {"Allow": "GET, HEAD"}))
         return False
 
     def do_GET(self) -> None:
@@ -238,7 +99,7 @@ class _Exchange(BaseHTTPRequestHandler):
         # Open, though exporter-toolkit closes it: a kubelet's probe has no password, and it tells nothing.
         if path != "/healthz" and not self.server.access.admits(self.headers.get("Authorization")):
             refusal = {"WWW-Authenticate": 'Basic realm="ullage"'}
-            self._send(Page(401, _TEXT, b"401 a user and a password are needed\n", refusal))
+            self._send(Page(401, TEXT, b"401 a user and a password are needed\n", refusal))
             return
         environ = {
             "REQUEST_METHOD": "GET",
@@ -281,7 +142,7 @@ class Server(socketserver.TCPServer):
     allow_reuse_address = True
     request_queue_size = 64
 
-    def __init__(self, address: str, port: int, pages: Pages, access: Access, limits: Limits | None = None) -> None:
+    def __init__(self, address: str, port: int, pages: Site, access: Access, limits: Limits | None = None) -> None:
         self.pages = pages
         self.access = access
         self._limits = limits or Limits()
@@ -374,8 +235,8 @@ class Server(socketserver.TCPServer):
             self._slots.release()
 
 
-def run_until_signal(server: Server) -> None:
-    """Serve until SIGTERM or SIGINT. For the main thread, before it starts others: they inherit the mask."""
+def run_until_signal(server: Server, start: Callable[[], None] = lambda: None) -> None:
+    """Serve until SIGTERM or SIGINT; `start` starts other threads. For the main thread: they inherit its mask."""
     signals = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
 
@@ -384,5 +245,6 @@ def run_until_signal(server: Server) -> None:
         server.stop()
 
     threading.Thread(target=stop_at_signal, daemon=True).start()
-    log.info("ullage %s listens on %s and reads %s", __version__, server.url, server.pages.directory)
+    log.info("ullage %s listens on %s and reads %s", __version__, server.url, server.pages.reads)
+    start()
     server.run()

@@ -5,14 +5,15 @@ Imported inside applications too, so it needs the standard library alone and imp
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from ullage.kinds import (
+    BUDGET,
     PATH,
+    REDIS_URL,
     SWITCH,
     Kind,
     choice,
@@ -24,66 +25,24 @@ from ullage.kinds import (
     parse_seconds,
 )
 from ullage.policy import POLICIES
+from ullage.setting import Setting, Settings, described, load, settings_of, show
 
 _APP = r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\(\))?"
 _MODULE = r"[^\W\d]\w*(\.[^\W\d]\w*)*(:[^\W\d]\w*(\.[^\W\d]\w*)*(\(\))?)?"
 # Stands for the modules of the waiting jobs' functions.
 PRELOAD_AUTO = "auto"
-# Kubernetes puts ULLAGE_PORT=tcp://10.0.0.1:9145 into every pod beside a Service that is named ullage.
-_SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://\S+")
-
-
-class SettingError(Exception):
-    """A setting has a value that is not allowed."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One setting: the environment variable, what it takes, what it means, its flag and its default."""
-
-    name: str
-    kind: Kind
-    meaning: str
-    flag: str | None
-    default: Any
-
-    def read(self, environ: Mapping[str, str], flags: Mapping[str, str]) -> Any:
-        """Return the flag's value, else the variable's, else the default; raise SettingError if it is bad."""
-        given = flags.get(self.name)
-        if given is not None:
-            return self._parse(given, self.flag or self.name)
-        text = environ.get(self.name, "").strip()
-        if not text or _SERVICE_LINK.fullmatch(text):
-            return self.default
-        return self._parse(text, self.name)
-
-    def _parse(self, text: str, source: str) -> Any:
-        try:
-            return self.kind.parse(text.strip())
-        except (ValueError, OSError):
-            shown = repr(text if len(text) <= 80 else text[:77] + "...")
-            raise SettingError(f"{source}={shown} is not allowed: it takes {self.kind.allowed}") from None
-
-
-def _setting(name: str, kind: Kind, meaning: str, flag: str | None = None) -> dict[str, Any]:
-    return {"name": name, "kind": kind, "meaning": meaning, "flag": flag}
 
 
 def _hops(header: str) -> dict[str, Any]:
     name = f"ULLAGE_PROXY_X_{header.upper()}"
-    return _setting(name, integer(0, 10), f"How many proxies in front set `X-Forwarded-{header}`.")
+    return described(name, integer(0, 10), f"How many proxies in front set `X-Forwarded-{header}`.")
 
 
 @dataclass(frozen=True)
-class _Settings:
-    pass
-
-
-@dataclass(frozen=True)
-class _SharedSettings(_Settings):
+class _SharedSettings(Settings):
     directory: Path = field(
         default=Path("/run/ullage"),
-        metadata=_setting(
+        metadata=described(
             "ULLAGE_DIR", PATH, "The segment directory, shared by the application and the sidecar.", "--dir"
         ),
     )
@@ -95,7 +54,7 @@ class ProbeSettings(_SharedSettings):
 
     enabled: bool = field(
         default=True,
-        metadata=_setting(
+        metadata=described(
             "ULLAGE_ENABLED",
             SWITCH,
             "Whether anything is measured; if not, the application runs as if ullage were not there.",
@@ -103,7 +62,7 @@ class ProbeSettings(_SharedSettings):
     )
     role: str = field(
         default="app",
-        metadata=_setting(
+        metadata=described(
             "ULLAGE_ROLE",
             matching(r"[a-z0-9_-]{1,31}", "1 to 31 of a-z, 0-9, _ and -"),
             "The `role` label of everything that these processes measure, such as `web` or `worker`.",
@@ -111,7 +70,7 @@ class ProbeSettings(_SharedSettings):
     )
     container: str = field(
         default="",
-        metadata=_setting(
+        metadata=described(
             "ULLAGE_CONTAINER",
             Kind("printable text of at most 63 bytes", parse_label),
             "The container's name; a process continues only the segments of its own container.",
@@ -119,7 +78,7 @@ class ProbeSettings(_SharedSettings):
     )
     pre_ping: str = field(
         default="off",
-        metadata=_setting(
+        metadata=described(
             "ULLAGE_PRE_PING",
             choice("off", "enforce"),
             "`enforce` turns on pre-ping for pools without it, so that no stale connection reaches a user.",
@@ -127,7 +86,7 @@ class ProbeSettings(_SharedSettings):
     )
     policy: str = field(
         default="observe",
-        metadata=_setting(
+        metadata=described(
             "ULLAGE_POLICY",
             choice(*POLICIES),
             "What is done about a session that a job did not release: `ignore` it, count it (`observe`), "
@@ -136,7 +95,7 @@ class ProbeSettings(_SharedSettings):
     )
     policy_overrides: tuple[str, ...] = field(
         default=(),
-        metadata=_setting(
+        metadata=described(
             "ULLAGE_POLICY_OVERRIDES",
             list_of(
                 rf"(queue|function|site):[^=,]+=({'|'.join(POLICIES)})",
@@ -147,7 +106,7 @@ class ProbeSettings(_SharedSettings):
     )
     fork_safety: bool = field(
         default=True,
-        metadata=_setting(
+        metadata=described(
             "ULLAGE_FORK_SAFETY",
             SWITCH,
             "Whether a forked child gets connections of its own rather than its parent's.",
@@ -155,7 +114,7 @@ class ProbeSettings(_SharedSettings):
     )
     leak_threshold_seconds: float = field(
         default=60.0,
-        metadata=_setting(
+        metadata=described(
             "ULLAGE_LEAK_THRESHOLD_SECONDS",
             Kind("a number of seconds above 0", parse_seconds),
             "A connection that is checked out for longer counts as over the threshold.",
@@ -163,7 +122,7 @@ class ProbeSettings(_SharedSettings):
     )
     skip_frames: tuple[str, ...] = field(
         default=(),
-        metadata=_setting(
+        metadata=described(
             "ULLAGE_SKIP_FRAMES",
             list_of(r"[^:]*\.py(:([^\W\d]\w*|<\w+>))?", "ends of paths such as `db.py` or `shop/db.py:get_session`"),
             "Code that no checkout is attributed to, such as the application's own `get_session()`.",
@@ -171,7 +130,7 @@ class ProbeSettings(_SharedSettings):
     )
     app: str | None = field(
         default=None,
-        metadata=_setting(
+        metadata=described(
             "ULLAGE_APP",
             matching(_APP, "`module:attribute` or `module:factory()`"),
             "The WSGI application that `ullage.wsgi:app` wraps.",
@@ -184,7 +143,7 @@ class ProbeSettings(_SharedSettings):
     proxy_x_prefix: int = field(default=0, metadata=_hops("Prefix"))
     probe_paths: tuple[str, ...] = field(
         default=("/livez", "/readyz", "/healthz", "/health", "/ping"),
-        metadata=_setting(
+        metadata=described(
             "ULLAGE_PROBE_PATHS",
             list_of(r"/[^\s?#]*", "request paths that begin with /"),
             "Requests to these paths come from inside the cluster; the forwarded-hops count leaves them out.",
@@ -193,12 +152,12 @@ class ProbeSettings(_SharedSettings):
 
 
 @dataclass(frozen=True)
-class WorkerSettings(_Settings):
+class WorkerSettings(Settings):
     """Settings of `ullage worker`, beside those of its probe."""
 
     preload: tuple[str, ...] = field(
         default=(PRELOAD_AUTO,),
-        metadata=_setting(
+        metadata=described(
             "ULLAGE_PRELOAD",
             list_of(_MODULE, "`module`, `module:callable` or `auto`"),
             "What to import, and to call, once, before the first job; `auto` takes the waiting jobs' functions.",
@@ -207,7 +166,7 @@ class WorkerSettings(_Settings):
     )
     heartbeat_file: Path | None = field(
         default=None,
-        metadata=_setting(
+        metadata=described(
             "ULLAGE_HEARTBEAT_FILE",
             PATH,
             "The file whose modification time follows the worker's main loop, for liveness probes.",
@@ -217,12 +176,12 @@ class WorkerSettings(_Settings):
 
 
 @dataclass(frozen=True)
-class ServeSettings(_SharedSettings):
-    """Settings of the sidecar, `ullage serve`."""
+class ListenSettings(Settings):
+    """Settings of whatever listens."""
 
     listen_address: str = field(
         default="0.0.0.0",  # noqa: S104 - Prometheus comes from another pod
-        metadata=_setting(
+        metadata=described(
             "ULLAGE_LISTEN_ADDRESS",
             Kind("an IPv4 address, an IPv6 address or a host name, without a port", parse_address),
             "The address to listen on; `::` takes IPv6 and IPv4.",
@@ -231,11 +190,11 @@ class ServeSettings(_SharedSettings):
     )
     port: int = field(
         default=9145,
-        metadata=_setting("ULLAGE_PORT", integer(0, 65535), "The port to listen on; 0 takes any free one.", "--port"),
+        metadata=described("ULLAGE_PORT", integer(0, 65535), "The port to listen on; 0 takes any free one.", "--port"),
     )
     web_config_file: Path | None = field(
         default=None,
-        metadata=_setting(
+        metadata=described(
             "ULLAGE_WEB_CONFIG_FILE",
             PATH,
             "TLS and basic authentication, in the format of Prometheus' exporter-toolkit.",
@@ -244,7 +203,7 @@ class ServeSettings(_SharedSettings):
     )
     log_level: str = field(
         default="info",
-        metadata=_setting(
+        metadata=described(
             "ULLAGE_LOG_LEVEL",
             choice("debug", "info", "warning", "error"),
             "The least severe lines to log.",
@@ -253,56 +212,115 @@ class ServeSettings(_SharedSettings):
     )
 
 
-_S = TypeVar("_S", bound=_Settings)
+@dataclass(frozen=True)
+class ServeSettings(ListenSettings, _SharedSettings):
+    """Settings of the sidecar, `ullage serve`."""
 
 
-def settings_of(kind: type[_Settings]) -> dict[str, Setting]:
-    """Return the settings of a dataclass by field name."""
-    return {item.name: Setting(default=item.default, **item.metadata) for item in fields(kind)}
+@dataclass(frozen=True)
+class ObserveSettings(ListenSettings):
+    """Settings of the observer, `ullage observe`."""
+
+    # No flag: the arguments of a process are there for everyone to read.
+    redis_url: str | None = field(
+        default=None,
+        repr=False,
+        metadata=described(
+            "ULLAGE_REDIS_URL",
+            REDIS_URL,
+            "The Redis of the queues; else `RQ_REDIS_URL`, else `REDIS_URL`; without any no queue is measured.",
+            fallbacks=("RQ_REDIS_URL", "REDIS_URL"),
+        ),
+    )
+    key_prefix: str = field(
+        default="rq",
+        metadata=described(
+            "RQ_KEY_PREFIX",
+            matching(r"[A-Za-z0-9_.:{}-]+", "letters, digits, and _ . : - { }"),
+            "What RQ's keys in Redis begin with, as RQ itself reads it from 3.0 on.",
+        ),
+    )
+    queues: tuple[str, ...] = field(
+        default=(),
+        metadata=described(
+            "ULLAGE_QUEUES",
+            list_of(r"[^,]+", "names"),
+            "The queues to measure; none is all that there are.",
+            "--queues",
+        ),
+    )
+    connection_budget: tuple[tuple[str, int], ...] = field(
+        default=(),
+        metadata=described(
+            "ULLAGE_CONNECTION_BUDGET", BUDGET, "How many database connections each component may open at most."
+        ),
+    )
+    connection_limit: int | None = field(
+        default=None,
+        metadata=described(
+            "ULLAGE_CONNECTION_LIMIT", integer(1, 999_999_999), "How many connections the database accepts."
+        ),
+    )
+    pod_selector: str | None = field(
+        default=None,
+        metadata=described(
+            "ULLAGE_POD_SELECTOR",
+            matching(r"[^\0]{1,1000}", "a label selector such as `app.kubernetes.io/instance=shop`"),
+            "The pods whose leaks become Kubernetes Events; without it Kubernetes is not asked.",
+            "--pod-selector",
+        ),
+    )
+    pod_namespace: str | None = field(
+        default=None,
+        metadata=described(
+            "ULLAGE_POD_NAMESPACE",
+            matching(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "a namespace's name"),
+            "The namespace of these pods; without it, that of the service account.",
+        ),
+    )
+    metrics_port: int = field(
+        default=9145,
+        metadata=described("ULLAGE_METRICS_PORT", integer(1, 65535), "The port of the sidecars in these pods."),
+    )
+    events: bool = field(
+        default=True, metadata=described("ULLAGE_EVENTS", SWITCH, "Whether Kubernetes Events are written at all.")
+    )
+    events_interval_seconds: float = field(
+        default=30.0,
+        metadata=described(
+            "ULLAGE_EVENTS_INTERVAL_SECONDS",
+            Kind("a number of seconds above 0", parse_seconds),
+            "How often the sidecars are asked for leaks.",
+        ),
+    )
+    runbook_url: str | None = field(
+        default=None,
+        metadata=described(
+            "ULLAGE_RUNBOOK_URL",
+            matching(r"https?://[!-~]{1,300}", "a URL"),
+            "The page that an Event names, about what to do against a leak.",
+        ),
+    )
 
 
 def probe_settings(environ: Mapping[str, str], complain: Callable[[str], object] | None = None) -> ProbeSettings:
     """Read the probe's settings; with `complain` a bad value is told to it and the default is used."""
-    return _load(ProbeSettings, environ, {}, complain)
+    return load(ProbeSettings, environ, {}, complain)
 
 
 def worker_settings(environ: Mapping[str, str], flags: Mapping[str, str] | None = None) -> WorkerSettings:
     """Read the settings of `ullage worker`; `flags`, by variable name, override the environment."""
-    return _load(WorkerSettings, environ, flags or {}, None)
+    return load(WorkerSettings, environ, flags or {}, None)
 
 
 def serve_settings(environ: Mapping[str, str], flags: Mapping[str, str] | None = None) -> ServeSettings:
     """Read the sidecar's settings; `flags`, by variable name, override the environment."""
-    return _load(ServeSettings, environ, flags or {}, None)
+    return load(ServeSettings, environ, flags or {}, None)
 
 
-def _load(
-    kind: type[_S],
-    environ: Mapping[str, str],
-    flags: Mapping[str, str],
-    complain: Callable[[str], object] | None,
-) -> _S:
-    values: dict[str, Any] = {}
-    for name, setting in settings_of(kind).items():
-        try:
-            values[name] = setting.read(environ, flags)
-        except SettingError as error:
-            if complain is None:
-                raise
-            values[name] = setting.default
-            complain(f"{error}; using the default, {show(setting.default)}")
-    return kind(**values)
-
-
-def show(value: Any) -> str:
-    """Return a value as it would be written in the environment."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, tuple):
-        return ",".join(value) or "none"
-    if isinstance(value, float):
-        return f"{value:g}"
-    return {None: "none", "": "empty"}.get(value, str(value))
+def observe_settings(environ: Mapping[str, str], flags: Mapping[str, str] | None = None) -> ObserveSettings:
+    """Read the observer's settings; `flags`, by variable name, override the environment."""
+    return load(ObserveSettings, environ, flags or {}, None)
 
 
 def document() -> str:
@@ -310,9 +328,9 @@ def document() -> str:
     lines = [
         "# Settings",
         "",
-        "Set these in the environment; a flag of `ullage serve` or `ullage worker` overrides its variable.",
+        "Set these in the environment; a flag of `ullage serve`, `worker` or `observe` overrides its variable.",
         "An empty value is the same as none at all.",
-        "A bad value of their own stops these two with one line and exit status 2.",
+        "A bad value of their own stops these three with one line and exit status 2.",
         "A bad value of the application's settings is logged once, and the default is used instead.",
         "",
         "This page is produced by `python -m ullage.settings`.",
@@ -321,6 +339,7 @@ def document() -> str:
         (ProbeSettings, "The application"),
         (WorkerSettings, "The worker, `ullage worker`"),
         (ServeSettings, "The sidecar, `ullage serve`"),
+        (ObserveSettings, "The observer, `ullage observe`"),
     )
     for kind, title in pages:
         lines += ["", f"## {title}", "", "| setting | meaning | takes | *default* |", "|---|---|---|---|"]

@@ -19,7 +19,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 import ullage
 from ullage.probe.hops import expect, proxy_fix_of
-from ullage.settings import ProbeSettings, SettingError, settings_of
+from ullage.setting import SettingError, settings_of
+from ullage.settings import ProbeSettings
 
 log = logging.getLogger("ullage")
 

@@ -18,6 +18,8 @@ REQUEST_PERCENT = 3.0
 CLAIM_MS = 0.3
 SCRAPE_MS = (4.0, 40.0)
 RESIDENT_MB, START_SECONDS = 30.0, 0.4
+QUEUE_MS, QUEUE_TRIPS = 5.0, 3
+INJECTED_MS = 15.0
 # Two readings of the same thing differ by this much.
 FLAT_RATIO = 1.1
 
@@ -168,6 +170,52 @@ def sidecar_rows(sizes: Sizes, database: str) -> Rows:
     yield Row("- a scrape through HTTP, gzip", _median_and_min(found["scrape"], 1, "ms"), "")
 
 
+def queue_rows(sizes: Sizes, database: str) -> Rows:
+    """Measure the observer's scrape of RQ's queues."""
+    found = measure("queues", jobs=sizes.queued, scrapes=sizes.queue_scrapes)
+    taken, trips = found["cpu"], found["round_trips"]
+    yield Row(
+        f"queue scrape, 10 queues, 50 workers, {sizes.queued:,} jobs",
+        f"{_median_and_min(taken, MS, 'ms')}, {trips} round trips",
+        _halves(taken, MS, "ms"),
+        f"<= {QUEUE_MS:g} ms, <= {QUEUE_TRIPS} round trips",
+        median(taken) / MS <= QUEUE_MS and trips <= QUEUE_TRIPS,
+    )
+    yield Row("- the same, elapsed, with Redis on this machine", _median_and_min(found["elapsed"], MS, "ms"), "")
+
+
+def start_rows(sizes: Sizes, database: str) -> Rows:
+    """Measure Python's start with ullage injected."""
+    found = measure("start", starts=sizes.interpreters)
+    bare, busy = found["nothing"], found["libraries"]
+    yield Row(
+        "Python's start, injected",
+        f"{_added(bare, 'kept', 0, MS):.2f} ms added to {_middle(bare, 'without', 0, MS):.1f} ms",
+        f"{_added(bare, 'control', 0, MS):+.2f} ms",
+        f"<= {INJECTED_MS:g} ms",
+        _added(bare, "kept", 0, MS) <= INJECTED_MS,
+    )
+    for what, readings, variant, number, unit, name in (
+        ("where no bytecode can be kept", bare, "compiled_again", 0, MS, "ms"),
+        ("with SQLAlchemy, Flask and RQ imported", busy, "kept", 0, MS, "ms"),
+        ("with both", busy, "compiled_again", 0, MS, "ms"),
+        ("resident memory, nothing imported", bare, "kept", 1, MB, "MB"),
+        ("resident memory, SQLAlchemy, Flask and RQ imported", busy, "kept", 1, MB, "MB"),
+    ):
+        measured = f"{_added(readings, variant, number, unit):.2f} {name} added"
+        base = f"{_middle(readings, 'without', number, unit):.1f} {name}"
+        yield Row(f"- {what}", f"{measured} to {base}", f"{_added(readings, 'control', number, unit):+.2f} {name}")
+
+
+def _middle(readings: dict[str, Any], variant: str, number: int, unit: float) -> float:
+    return median(reading[number] for reading in readings[variant]) / unit
+
+
+def _added(readings: dict[str, Any], variant: str, number: int, unit: float) -> float:
+    """Return by how much a variant's median is above that of the program without ullage."""
+    return _middle(readings, variant, number, unit) - _middle(readings, "without", number, unit)
+
+
 ROWS: dict[str, Callable[[Sizes, str], Rows]] = {
     "sqlite": sqlite_rows,
     "network": network_rows,
@@ -177,6 +225,8 @@ ROWS: dict[str, Callable[[Sizes, str], Rows]] = {
     "scrape": scrape_rows,
     "jobs": jobs_rows,
     "sidecar": sidecar_rows,
+    "queues": queue_rows,
+    "start": start_rows,
 }
 # Those that need the database server.
 ON_NETWORK = frozenset({"network", "request"})

@@ -24,6 +24,9 @@ class Sizes:
     jobs: int = 10_000
     starts: int = 10
     http_scrapes: int = 100
+    queued: int = 100_000
+    queue_scrapes: int = 100
+    interpreters: int = 60
 
 
 QUICK = Sizes(
@@ -42,4 +45,7 @@ QUICK = Sizes(
     jobs=20,
     starts=1,
     http_scrapes=2,
+    queued=100,
+    queue_scrapes=3,
+    interpreters=1,
 )

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ullage.settings import SettingError, worker_settings
+from ullage.setting import SettingError
+from ullage.settings import worker_settings
 
 
 class TestSettings:

@@ -11,7 +11,8 @@ from rq.cli.cli import main as rq_command
 from rq.worker import BaseWorker
 
 import ullage
-from ullage.settings import Setting, WorkerSettings, probe_settings, settings_of, show, worker_settings
+from ullage.setting import Setting, settings_of, show
+from ullage.settings import WorkerSettings, probe_settings, worker_settings
 from ullage.worker.heartbeat import CHECK_OPTION, MAX_AGE_OPTION, MAX_AGE_SECONDS, Heartbeat, HeartbeatError
 from ullage.worker.startup import prepare_before_work
 

@@ -1,0 +1,1 @@
+"""The observer, one a release: queues from Redis, the connection budget, and Kubernetes Events on leaking pods."""
