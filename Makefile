@@ -56,8 +56,8 @@ docs: setup  ## produce the documents that come from the code
 	@echo "docs: docs/settings.md"
 	@$(python) -m ullage.settings > .settings.md.new && mv .settings.md.new docs/settings.md
 
-e2e: setup  ## the tests that need a cluster; they read KUBECONFIG
-	@$(pytest) tests/e2e $(ARGS)
+e2e: setup  ## the chart on a cluster: KUBECONFIG and ULLAGE_E2E_IMAGE, or the test cluster
+	@.ci/e2e $(ARGS)
 
 lock: setup  ## choose newer versions for requirements.lock and requirements-image.lock
 	@echo "lock: resolving pyproject.toml"
