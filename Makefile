@@ -55,6 +55,12 @@ docs: setup  ## produce the documents that come from the code
 	@$(python) -m ullage.metrics > .metrics.md.new && mv .metrics.md.new docs/metrics.md
 	@echo "docs: docs/settings.md"
 	@$(python) -m ullage.settings > .settings.md.new && mv .settings.md.new docs/settings.md
+	@echo "docs: docs/rules.yaml and docs/runbooks/README.md"
+	@$(python) -m tests.monitoring.rules
+	@echo "docs: chart/monitoring/dashboards"
+	@$(python) -m chart.monitoring.builders
+	@echo "docs: chart/README.md"
+	@$(python) -m tests.chart.docs
 
 e2e: setup  ## the chart on a cluster: KUBECONFIG and ULLAGE_E2E_IMAGE, or the test cluster
 	@.ci/e2e $(ARGS)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from sqlalchemy import URL
 
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off"})
@@ -34,7 +37,7 @@ class Config:
         """Read the settings from the environment; an empty value means the default."""
         read = _Reader(environ)
         return cls(
-            database_url=read.text("DATABASE_URL", cls.database_url),
+            database_url=_database_url(read, cls.database_url),
             pool_size=read.integer("DB_POOL_SIZE", cls.pool_size, 1, 1000),
             max_overflow=read.integer("DB_MAX_OVERFLOW", cls.max_overflow, 0, 1000),
             pool_timeout_seconds=read.integer("DB_POOL_TIMEOUT", cls.pool_timeout_seconds, 1, 3600),
@@ -45,6 +48,25 @@ class Config:
             max_upload_bytes=read.integer("APP_MAX_UPLOAD_BYTES", cls.max_upload_bytes, 1024, 64 * 1024 * 1024),
             faults=read.switch("APP_FAULTS", cls.faults),
         )
+
+
+def _database_url(read: _Reader, default: str) -> str:
+    """Put the URL together from DATABASE_HOST and its like where they are given; else take DATABASE_URL."""
+    host = read.text("DATABASE_HOST", "")
+    if not host:
+        return read.text("DATABASE_URL", default)
+    # A Secret's password is no URL's password yet: Kubernetes puts it into DATABASE_URL as it is, and only here
+    # are its reserved characters encoded.
+    url = URL.create(
+        drivername=read.text("DATABASE_DIALECT", "mysql+pymysql"),
+        username=read.text("DATABASE_USER", "") or None,
+        password=read.environ.get("DATABASE_PASSWORD") or None,
+        host=host.strip("[]"),
+        port=read.integer("DATABASE_PORT", 0, 0, 65535) or None,
+        database=read.text("DATABASE_NAME", "") or None,
+        query=dict(parse_qsl(read.text("DATABASE_QUERY", ""))),
+    )
+    return url.render_as_string(hide_password=False)
 
 
 @dataclass(frozen=True)

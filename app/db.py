@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, orm
+from sqlalchemy import URL, Engine, create_engine, event, orm
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -81,10 +81,18 @@ def _create_engine(config: Config) -> Engine:
         pool_timeout=config.pool_timeout_seconds,
         pool_recycle=config.pool_recycle_seconds,
         pool_pre_ping=config.pool_pre_ping,
+        connect_args=_connect_args(url),
     )
     if made.dialect.name == "sqlite":
         event.listen(made, "connect", _prepare_sqlite)
     return made
+
+
+def _connect_args(url: URL) -> dict[str, Any]:
+    if url.get_driver_name() != "pymysql" or not url.password:
+        return {}
+    # PyMySQL encodes a str as Latin-1; the server has hashed what its client sent, which was UTF-8.
+    return {"password": str(url.password).encode()}
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Apply the change."""
+    """Apply the change, in steps that may run twice (app.migrations.steps)."""
     ${upgrades if upgrades else "pass"}
 
 

@@ -9,7 +9,7 @@ from app import db
 from app.config import Config
 from app.orders import money
 from app.queue import open_queue
-from app.web import errors, faults, health, imports, orders, pages, reports, security
+from app.web import errors, faults, health, imports, orders, pages, reports, security, whoami
 
 
 def create_app(config: Config | None = None) -> Flask:
@@ -26,7 +26,7 @@ def create_app(config: Config | None = None) -> Flask:
     app.teardown_appcontext(_remove_session)
     errors.init_app(app)
     security.init_app(app)
-    for group in (orders, reports, imports, faults, health, pages):
+    for group in (orders, reports, imports, faults, health, whoami, pages):
         app.register_blueprint(group.blueprint)
     return app
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.pool import QueuePool
@@ -52,6 +54,18 @@ class TestEngine:
         """A URL that cannot work is refused when the engine is made, without repeating its password."""
         with pytest.raises(ConfigError, match=message):
             db.init(Config(database_url=url))
+
+    @pytest.mark.parametrize("password", ["%41 +&/?#@:[]'\"\\", "pässword", "日本"])
+    def test_logs_in_with_every_password(self, mariadb, password):
+        """A password with reserved characters, and one that is not ASCII, is the one that the server knows."""
+        user = f"user_{uuid.uuid4().hex[:12]}"
+        mariadb.execute(f"CREATE USER {user}@'127.0.0.1' IDENTIFIED BY %s", password)
+        parts = {"HOST": "127.0.0.1", "PORT": str(mariadb.port), "USER": user, "PASSWORD": password}
+        engine = db.init(Config.from_environ({f"DATABASE_{name}": value for name, value in parts.items()}))
+        with engine.connect() as connection:
+            assert connection.scalar(text("SELECT CURRENT_USER()")) == f"{user}@127.0.0.1"
+        db.close()
+        mariadb.execute(f"DROP USER {user}@'127.0.0.1'")
 
 
 class TestSessionScope:

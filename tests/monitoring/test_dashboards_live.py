@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator
 from typing import NoReturn
 
 import pytest
 
 from tests.monitoring.dashboards import NAMES, Json, Window, load, panels_of, targets_of
-from tests.monitoring.live import Watch, open_shop
+from tests.monitoring.live import Watch
 from tests.monitoring.preview.browser import dump
 from tests.monitoring.preview.page import fill, write
 from tests.servers import MissingComponentError, find_program, wait_for
@@ -22,18 +21,6 @@ def skip_or_fail(error: MissingComponentError) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(str(error))
     pytest.skip(str(error))
-
-
-@pytest.fixture(scope="module")
-def watch() -> Iterator[Watch]:
-    """Give the shop after everything has gone wrong in it once."""
-    try:
-        with open_shop() as opened, opened.trouble.traffic():
-            for fault in opened.trouble.everything:
-                fault()
-            yield opened
-    except MissingComponentError as error:
-        skip_or_fail(error)
 
 
 def _has_data(series: list[Json]) -> bool:

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from app.migrations import steps
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -11,16 +13,16 @@ depends_on = None
 
 def upgrade() -> None:
     """Create the tables."""
-    op.create_table(
+    steps.create_table(
         "orders",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("customer", sa.String(100), nullable=False),
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_orders"),
     )
-    op.create_index("ix_orders_customer", "orders", ["customer"])
-    op.create_index("ix_orders_created_at", "orders", ["created_at"])
-    op.create_table(
+    steps.create_index("ix_orders_customer", "orders", ["customer"])
+    steps.create_index("ix_orders_created_at", "orders", ["created_at"])
+    steps.create_table(
         "order_lines",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("order_id", sa.Integer(), nullable=False),
@@ -30,8 +32,8 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["order_id"], ["orders.id"], name="fk_order_lines_order_id_orders", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name="pk_order_lines"),
     )
-    op.create_index("ix_order_lines_order_id", "order_lines", ["order_id"])
-    op.create_table(
+    steps.create_index("ix_order_lines_order_id", "order_lines", ["order_id"])
+    steps.create_table(
         "csv_imports",
         sa.Column("id", sa.String(36), nullable=False),
         sa.Column("filename", sa.String(255), nullable=False),
