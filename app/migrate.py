@@ -115,6 +115,8 @@ def main(arguments: Sequence[str]) -> None:
         sys.exit(2)
     except (SQLAlchemyError, CommandError, MigrationError, OSError) as error:
         sys.exit(f"app.migrate: {db.engine().url!r}: {_reason(error)}")
+    finally:
+        db.close()
 
 
 def _parser() -> argparse.ArgumentParser:

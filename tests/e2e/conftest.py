@@ -102,6 +102,10 @@ def describe(namespace: Namespace) -> str:
     for pod in namespace.get("pods"):
         name = pod["metadata"]["name"]
         parts.append(f"--- {name}\n{_try(namespace, 'logs', name, '--all-containers', '--prefix', '--tail=25')}")
+        for status in pod["status"].get("containerStatuses", []):
+            if status["restartCount"]:
+                before = _try(namespace, "logs", name, "--container", status["name"], "--previous", "--tail=25")
+                parts.append(f"--- {name}, {status['name']} before its restart\n{before}")
     return "\n".join(parts)
 
 
