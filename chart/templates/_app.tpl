@@ -117,7 +117,7 @@ and own. Each revision spreads by itself, or a rolling update would leave the ne
 {{- end -}}
 topologySpreadConstraints:
 {{- range default $default .own.topologySpreadConstraints }}
-  - {{ merge (deepCopy .) (dict "labelSelector" $selector) | toYaml | nindent 4 | trim }}
+  - {{ hasKey . "labelSelector" | ternary . (set (deepCopy .) "labelSelector" $selector) | toYaml | nindent 4 | trim }}
 {{- end }}
 {{- end -}}
 

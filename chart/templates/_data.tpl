@@ -191,7 +191,10 @@ that names a key to it. Without a cluster, or before the Secret is there, nothin
 {{- $sources = append $sources (dict "secret" (dict "name" . "items" (list $item))) -}}
 {{- end -}}
 {{- with $server.tls.clientSecret -}}
-{{- $items := list (dict "key" "tls.crt" "path" "tls.crt") (dict "key" "tls.key" "path" "tls.key") -}}
+{{- $key := dict "key" "tls.key" "path" "tls.key" -}}
+{{- /* libpq refuses a key that everyone may read; 0440 then needs podSecurityContext.fsGroup. */ -}}
+{{- if hasPrefix "postgresql" (default "" $server.dialect) }}{{ $_ := set $key "mode" 288 }}{{ end -}}
+{{- $items := list (dict "key" "tls.crt" "path" "tls.crt") $key -}}
 {{- $sources = append $sources (dict "secret" (dict "name" . "items" $items)) -}}
 {{- end -}}
 {{- end -}}

@@ -21,7 +21,7 @@ ullage.dev/not-for-production: "true"
 
 {{/*
 ullage.evaluation.podMetadata has nothing that changes with the application's version: a new pod has lost its data, unless
-there is a claim. Takes context and component.
+there is a claim. Takes context, component and kind, whose password a server reads at its first start alone.
 */}}
 {{- define "ullage.evaluation.podMetadata" -}}
 labels:
@@ -29,6 +29,7 @@ labels:
   {{- include "ullage.evaluation.label" . | nindent 2 }}
 annotations:
   {{- include "ullage.evaluation.annotations" . | nindent 2 }}
+  checksum/password: {{ include "ullage.data.password" . | sha256sum }}
 {{- end -}}
 
 {{/* ullage.evaluation.pod is the head of a pod's spec: both images run as user 999. */}}

@@ -10,19 +10,22 @@
 
 {{/* ullage.sidecar is the init container of web and workers; takes the root. */}}
 {{- define "ullage.sidecar" -}}
+{{- $exporter := .Values.exporter -}}
+{{- $context := include "ullage.securityContext" (dict "context" . "own" $exporter.securityContext) | fromYaml -}}
 {{- $own := dict
-  "image" (include "ullage.image" (dict "context" . "image" .Values.exporter.image))
-  "imagePullPolicy" (include "ullage.imagePullPolicy" (dict "image" .Values.exporter.image))
-  "securityContext" (include "ullage.securityContext" (dict "context" . "own" .Values.exporter.securityContext) | fromYaml) -}}
-{{- include "ullage-library.sidecar" (merge $own .Values.exporter) -}}
+  "image" (include "ullage.image" (dict "context" . "image" $exporter.image))
+  "imagePullPolicy" (include "ullage.imagePullPolicy" (dict "image" $exporter.image))
+  "securityContext" $context -}}
+{{- include "ullage-library.sidecar" (merge $own $exporter) -}}
 {{- end -}}
 
 {{/* ullage.inject.initContainer brings the package into an image that does not have it; takes the root. */}}
 {{- define "ullage.inject.initContainer" -}}
+{{- $exporter := .Values.exporter -}}
+{{- $context := include "ullage.securityContext" (dict "context" . "own" $exporter.securityContext) | fromYaml -}}
 {{- include "ullage-library.inject.initContainer" (dict
-  "image" (include "ullage.image" (dict "context" . "image" .Values.exporter.image))
-  "imagePullPolicy" (include "ullage.imagePullPolicy" (dict "image" .Values.exporter.image))
-  "resources" .Values.exporter.resources
-  "securityContext" (include "ullage.securityContext" (dict "context" . "own" .Values.exporter.securityContext) | fromYaml)
-) -}}
+  "image" (include "ullage.image" (dict "context" . "image" $exporter.image))
+  "imagePullPolicy" (include "ullage.imagePullPolicy" (dict "image" $exporter.image))
+  "resources" $exporter.resources
+  "securityContext" $context) -}}
 {{- end -}}

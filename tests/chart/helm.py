@@ -21,6 +21,7 @@ NAMESPACE = "team"
 # What helm_python takes the cluster for; programs that are built without a version take it for 1.20.
 ENGINE_KUBERNETES = "1.36.0"
 SCHEMA_NAME = "values.schema.json"
+TEMPLATES = "templates/"
 
 Manifest = dict[str, Any]
 Values = Mapping[str, Any]
@@ -71,18 +72,26 @@ def containers(pod: Manifest) -> list[Manifest]:
 
 
 @functools.cache
-def _load(chart: Path, *, with_schema: bool) -> helm_python.Chart:
-    if with_schema:
+def _load(chart: Path, part: str, *, with_schema: bool) -> helm_python.Chart:
+    if with_schema and not part:
         return helm_python.Chart.load(chart)
+
+    def keep(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        path = member.name.removeprefix("chart/")
+        is_other = path.startswith(TEMPLATES) and path.endswith((".yaml", ".txt")) and not path.startswith(TEMPLATES + part)
+        return None if is_other or (path == SCHEMA_NAME and not with_schema) else member
+
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz", compresslevel=1) as tar:
-        tar.add(chart, "chart", filter=lambda member: None if member.name == f"chart/{SCHEMA_NAME}" else member)
+        tar.add(chart, "chart", filter=keep)
     return helm_python.Chart.load_archive(archive.getvalue())
 
 
 @functools.cache
-def _render(chart: Path, values: str, options: tuple[tuple[str, Any], ...], *, with_schema: bool) -> dict[str, str]:
-    return _load(chart, with_schema=with_schema).render(json.loads(values), **dict(options))
+def _render(
+    chart: Path, part: str, values: str, options: tuple[tuple[str, Any], ...], *, with_schema: bool
+) -> dict[str, str]:
+    return _load(chart, part, with_schema=with_schema).render(json.loads(values), **dict(options))
 
 
 def render_files(
@@ -93,9 +102,10 @@ def render_files(
     namespace: str = NAMESPACE,
     upgrade: bool = False,
     revision: int = 1,
+    part: str = "",
     with_schema: bool = False,
 ) -> dict[str, str]:
-    """Return the text of each template, NOTES.txt too.
+    """Return the text of each template, NOTES.txt too, or of those whose path begins with the part.
 
     The schema takes three times as long as the templates; the tests of what Helm refuses ask for it.
     """
@@ -107,7 +117,7 @@ def render_files(
         "is_upgrade": upgrade,
     }
     try:
-        return _render(chart, json.dumps(values or {}), tuple(options.items()), with_schema=with_schema)
+        return _render(chart, part, json.dumps(values or {}), tuple(options.items()), with_schema=with_schema)
     except helm_python.HelmError as error:
         raise RefusedError(str(error)) from None
 
@@ -157,8 +167,8 @@ def template(program: str, values: Values | None = None, *, release: str = RELEA
 
 
 def lint(values: Values, chart: Path = CHART) -> list[str]:
-    """Return what `helm lint --strict` says beyond information."""
-    report = helm_python.lint(chart, dict(values), strict=True, namespace=NAMESPACE)
+    """Return what `helm lint --strict` says beyond information; the schema is not asked, which is slow."""
+    report = helm_python.lint(chart, dict(values), strict=True, namespace=NAMESPACE, skip_schema_validation=True)
     return [f"{message['path']}: {message['error']}" for message in report["messages"] if message["severity"] > 1]
 
 

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from tests.chart import helm
+import jsonschema
+
+from tests.chart import helm, schema
+
+VALIDATOR = jsonschema.Draft202012Validator(schema.load())
+
+
+def test_each_case_fits_the_schema(case):
+    """values.schema.json accepts every file of chart/ci."""
+    assert [f"{error.json_path}: {error.message}" for error in VALIDATOR.iter_errors(case)] == []
 
 
 def test_each_case_lints(case):
@@ -13,6 +22,11 @@ def test_each_case_lints(case):
 def test_the_defaults_lint():
     """`helm lint --strict` has nothing to say about values.yaml alone."""
     assert helm.lint({}) == []
+
+
+def test_helm_asks_the_schema_too():
+    """With everything changed, Helm accepts the values as the validator here does."""
+    assert helm.refusal(helm.case(helm.CHART / "ci" / "everything-values.yaml")) == ""
 
 
 def test_each_case_says_what_it_promises(case_file):

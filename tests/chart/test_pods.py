@@ -74,7 +74,7 @@ class TestWeb:
             "workers": 3,
             "threads": 5,
             "timeoutSeconds": 61,
-            "gracefulTimeoutSeconds": 31,
+            "gracefulTimeoutSeconds": 29,
             "keepAliveSeconds": 76,
             "maxRequests": 1000,
             "maxRequestsJitter": 50,
@@ -86,7 +86,7 @@ class TestWeb:
         assert gunicorn.target == ["ullage.wsgi:app"]
         assert found["bind"].get() == ["0.0.0.0:8080"]
         assert (gunicorn.cfg.workers, gunicorn.cfg.threads, gunicorn.cfg.worker_tmp_dir) == (3, 5, "/dev/shm")
-        assert (gunicorn.cfg.timeout, gunicorn.cfg.graceful_timeout, gunicorn.cfg.keepalive) == (61, 31, 76)
+        assert (gunicorn.cfg.timeout, gunicorn.cfg.graceful_timeout, gunicorn.cfg.keepalive) == (61, 29, 76)
         assert (gunicorn.cfg.max_requests, gunicorn.cfg.max_requests_jitter) == (1000, 50)
         assert (found["accesslog"].get(), found["loglevel"].get()) == ("-", "debug")
         assert gunicorn.cfg.control_socket_disable
@@ -136,7 +136,7 @@ class TestWeb:
         # The engine renders for one version; a manifest of the user may call the template for another.
         context = f'(dict "Values" .Values "Capabilities" (dict "KubeVersion" (dict "Version" "v{version}")))'
         called = f'{{{{- include "ullage.web.lifecycle" {context} | nindent 0 }}}}'
-        objects = render({"extraManifests": [f"kind: Called\n{called}"]})
+        objects = render({"web": {"preStopSeconds": 5}, "extraManifests": [f"kind: Called\n{called}"]})
         assert objects.one("Called")["lifecycle"] == {"preStop": pause}
 
     def test_the_users_hooks_stay(self) -> None:
@@ -274,6 +274,29 @@ class TestEnvironment:
             "volumes"
         ]
         assert [volume for volume in found if volume["name"] == "tmp"] == volumes
+
+
+class TestSpread:
+    def constraints(self, *values: dict[str, Any]) -> list[dict[str, Any]]:
+        deployment = render(*values).one("Deployment", "web")
+        return deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]
+
+    def test_pods_spread_over_nodes_and_zones(self) -> None:
+        """By default the pods of one revision spread, as far as that is possible."""
+        found = self.constraints()
+        assert [one["topologyKey"] for one in found] == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+        assert {one["whenUnsatisfiable"] for one in found} == {"ScheduleAnyway"}
+        assert all(one["matchLabelKeys"] == ["pod-template-hash"] for one in found)
+
+    def test_a_constraint_of_the_user_gets_the_pods_selector_if_it_has_none(self) -> None:
+        """A constraint without a selector would count no pod; one with a selector is left alone."""
+        own = {"maxSkew": 1, "topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule"}
+        selector = {"matchExpressions": [{"key": "app", "operator": "Exists"}]}
+        without, with_one = self.constraints(
+            {"web": {"topologySpreadConstraints": [own, {**own, "labelSelector": selector}]}}
+        )
+        assert without["labelSelector"]["matchLabels"]["app.kubernetes.io/component"] == "web"
+        assert with_one["labelSelector"] == selector
 
 
 class TestInitContainers:

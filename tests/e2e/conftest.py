@@ -20,6 +20,7 @@ RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("e
 
 # Alerts take minutes to come and to go: what they are about is started first, and what waits for their end comes last.
 FIRST, LAST = "test_prometheus_scrapes_the_release", "test_alerts_clear"
+BEFORE_ALERTS = ("test_helm", "test_install")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -27,7 +28,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "e2e" in item.path.parts:
             item.add_marker(pytest.mark.timeout(4500 if os.environ.get("ULLAGE_PROMISES") == "full" else 900))
-    items.sort(key=lambda item: (item.name != FIRST) + (item.name == LAST))
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    if item.name in (FIRST, LAST):
+        return 0 if item.name == FIRST else 4
+    if item.path.stem in BEFORE_ALERTS:
+        return 1
+    return 2 if item.path.stem == "test_alerts" else 3
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -53,7 +53,8 @@ the workers do, and has no parameter for a whole URL.
 {{- if and $existing.name $existing.hostKey -}}
 port: {{ int $redis.port | quote }}
 {{- else -}}
-address: {{ printf "%s:%d" (include "ullage.data.host" (dict "context" . "kind" "redis") | include "ullage.urlHost") (int $redis.port) }}
+{{- $host := include "ullage.data.host" (dict "context" . "kind" "redis") | include "ullage.urlHost" }}
+address: {{ printf "%s:%d" $host (int $redis.port) | toYaml }}
 {{- end }}
 {{- if and $redis.user (not (and $existing.name $existing.userKey)) }}
 username: {{ toYaml $redis.user }}
