@@ -56,6 +56,13 @@ def test_jobs_are_measured_without_sqlalchemy():
     assert not loaded_by("import ullage.probe.rq") & {"sqlalchemy", "flask", "prometheus_client"}
 
 
+def test_the_doctor_needs_the_standard_library_alone():
+    """It runs in any image that has nothing but the injected package, and loads none of the application's libraries."""
+    report = "import pathlib, ullage.cli, ullage.doctor; ullage.doctor.Report({}, pathlib.Path('/nowhere'))"
+    before = loaded_by("pass")  # what an editable installation brings
+    assert loaded_by(report) - before <= {*sys.stdlib_module_names, "ullage"}
+
+
 def test_reading_the_report_imports_no_probe():
     """What tells whether this process is measured does not begin to measure it."""
     code = "import sys, ullage.inject; ullage.inject.report(); print('ullage.probe' in sys.modules)"

@@ -46,6 +46,22 @@ examples:
   ULLAGE_CONNECTION_BUDGET='{"web": 30, "worker-default": 8}' ULLAGE_CONNECTION_LIMIT=100 ullage observe
   ullage observe --queues high,default --pod-selector app.kubernetes.io/instance=shop
 """
+_DOCTOR = """\
+Say what is measured in this container and what not and why, one line a finding: ok, warn or fail, and the next step.
+
+Looks at the Python that runs the application, how it was started and what it imports (in a new interpreter that is
+started in the same way, without the application), the settings, the segment directory with its locks and segments, and
+the Python processes here. Nothing is changed and nothing left behind. Needs the standard library alone.
+
+exit status: 0 when nothing is wrong, 1 when something is (a line says fail), 2 for a wrong command line
+"""
+_DOCTOR_EXAMPLE = """\
+examples:
+  kubectl exec POD -- ullage doctor
+  kubectl exec POD -- env PYTHONPATH=/opt/ullage python -m ullage doctor    # injected: by the application's Python
+  kubectl exec POD -c ullage -- ullage doctor                               # what the sidecar can read
+  ullage doctor --dir /dev/shm/shop --json
+"""
 
 
 class _UnusableError(Exception):
@@ -113,6 +129,18 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     dump.add_argument("paths", nargs="+", type=Path, metavar="DIR-or-FILE", help="a segment, or a directory of them")
     dump.set_defaults(run=_dump)
+    doctor = commands.add_parser(
+        "doctor",
+        help="say what is measured here and what not and why; changes nothing",
+        description=_DOCTOR,
+        epilog=_DOCTOR_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    doctor.add_argument(
+        "--dir", type=Path, metavar="DIR", help="the segment directory (default ULLAGE_DIR, else /run/ullage)"
+    )
+    doctor.add_argument("--json", action="store_true", help="print everything that was found, as JSON")
+    doctor.set_defaults(run=_doctor)
     inject = commands.add_parser(
         "inject-copy",
         help="copy what measures an application that is not changed into a volume, as an init container does",
@@ -165,6 +193,14 @@ def _dump(chosen: argparse.Namespace) -> int:
     from ullage.dump import run
 
     return run(chosen.paths)
+
+
+def _doctor(chosen: argparse.Namespace) -> int:
+    # It leaves nothing behind, so no bytecode either.
+    sys.dont_write_bytecode = True
+    from ullage.doctor import run
+
+    return run(os.environ, chosen.dir and chosen.dir.absolute(), as_json=chosen.json)
 
 
 def _serve(chosen: argparse.Namespace) -> int:
