@@ -1,8 +1,12 @@
-"""`make test-matrix`: the probes on every supported SQLAlchemy, Flask and RQ, all else as requirements.lock has it."""
+"""`make test-matrix`: the probes on every supported SQLAlchemy, Flask and RQ, all else as requirements.lock has it.
+
+`nox -s checkov` is a second opinion on the chart.
+"""
 
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import nox
@@ -10,6 +14,7 @@ import nox
 nox.options.default_venv_backend = "venv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = True
+nox.options.sessions = ["matrix", "checkov"]
 
 ROOT = Path(__file__).parent
 # What touches SQLAlchemy or Flask, and what reads the outcome.
@@ -51,3 +56,12 @@ def matrix(session: nox.Session, versions: tuple[str, ...]) -> None:
     session.install("--quiet", "--no-deps", "--no-build-isolation", "--editable", ".")
     tests = [path for path in (RQ_TESTS if chooses_rq else TESTS) if (ROOT / path).exists()]
     session.run("python", "-m", "pytest", "--quiet", *tests, *session.posargs)
+
+
+@nox.session(venv_backend="uv")
+def checkov(session: nox.Session) -> None:
+    """Let checkov judge what the chart renders; tests/chart/checkov.yaml has the exceptions, each with its reason."""
+    session.install("--quiet", "checkov==3.3.30")
+    rendered = Path(session.create_tmp()) / "rendered"
+    session.run(sys.executable, "-m", "tests.chart.rendered", str(rendered), external=True)
+    session.run("checkov", "--config-file", "tests/chart/checkov.yaml", "--directory", str(rendered))

@@ -1,4 +1,4 @@
-"""`python -m tests.chart.golden` writes what two files of chart/ci render to, for a reviewer to read beside a change."""
+"""`python -m tests.chart.golden` writes what two files of chart/ci render to, for a reviewer to read."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def produce(case: str) -> str:
 def shorten(node: Any, key: str = "") -> Any:
     """Return a tree without random values and long texts."""
     if isinstance(node, dict):
-        is_secret = node.get("kind") == "Secret"
+        hidden = {"data", "stringData"} if node.get("kind") == "Secret" else set()
         return {
-            name: dict.fromkeys(child, "(secret)") if is_secret and name in ("data", "stringData") else shorten(child, name)
+            name: dict.fromkeys(child, "(secret)") if name in hidden else shorten(child, name)
             for name, child in node.items()
         }
     if isinstance(node, list):
-        # tests/monitoring has the rules; here their names are enough.
-        is_rules = key == "rules" and any("expr" in child for child in node)
-        return [child.get("alert") or child["record"] if is_rules else shorten(child) for child in node]
+        # tests/monitoring has the alerts; here their names are enough.
+        are_alerts = key == "rules" and any("expr" in child for child in node)
+        return [child.get("alert") or child["record"] for child in node] if are_alerts else [*map(shorten, node)]
     if key.startswith("checksum/"):
         return "(checksum)"
     return "(a text)" if isinstance(node, str) and len(node) > LONGEST else node

@@ -78,7 +78,9 @@ def _load(chart: Path, part: str, *, with_schema: bool) -> helm_python.Chart:
 
     def keep(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
         path = member.name.removeprefix("chart/")
-        is_other = path.startswith(TEMPLATES) and path.endswith((".yaml", ".txt")) and not path.startswith(TEMPLATES + part)
+        is_other = (
+            path.startswith(TEMPLATES) and path.endswith((".yaml", ".txt")) and not path.startswith(TEMPLATES + part)
+        )
         return None if is_other or (path == SCHEMA_NAME and not with_schema) else member
 
     archive = io.BytesIO()

@@ -1,4 +1,4 @@
-"""`python -m tests.chart.rendered FOLDER` writes what each file of chart/ci renders to, for tools that read manifests."""
+"""`python -m tests.chart.rendered FOLDER` writes what each file of chart/ci renders to, for other tools."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""values.schema.json: types and limits are written by hand; descriptions, the alerts' names and hints for misspelt keys are
-derived here."""
+"""values.schema.json: types and limits are written by hand, and descriptions, alerts and hints are derived here."""
 
 from __future__ import annotations
 

@@ -106,11 +106,11 @@ REFUSED = {
     ),
     "web killed early": (
         {**EVALUATION, "web": {"terminationGracePeriodSeconds": 39}},
-        ["web.terminationGracePeriodSeconds is 39", "set it to 40 or more"],
+        ["web.terminationGracePeriodSeconds is 39", "set it to 45 or more"],
     ),
     "web of one's own killed early": (
         {**EVALUATION, "web": {"command": ["serve"], "terminationGracePeriodSeconds": 9}},
-        ["(preStopSeconds + 5)", "set it to 10 or more"],
+        ["(preStopSeconds + 5)", "set it to 15 or more"],
     ),
     "job killed": (
         worker(jobTimeoutSeconds=600),
@@ -184,7 +184,7 @@ def test_all_problems_come_at_once():
     "given",
     [
         pytest.param({**EXTERNAL, "database": {"host": "db", "maxConnections": 77}}, id="as-many-as-there-are"),
-        pytest.param({**EVALUATION, "web": {"terminationGracePeriodSeconds": 40}}, id="grace-just-enough"),
+        pytest.param({**EVALUATION, "web": {"terminationGracePeriodSeconds": 45}}, id="grace-just-enough"),
         pytest.param(worker(jobTimeoutSeconds=195), id="job-just-enough"),
         pytest.param(worker(autoscaling={"type": "cpu", "minReplicas": 4}), id="as-few-as-many"),
         pytest.param({"redis": {"enabled": False}, "workers": [], "database": {"host": "db"}}, id="without-rq"),

@@ -29,7 +29,15 @@ CUSTOM = {
     "HTTPRoute": ("gateway.networking.k8s.io/v1", {"parentRefs", "hostnames", "rules"}),
     "ScaledObject": (
         "keda.sh/v1alpha1",
-        {"scaleTargetRef", "pollingInterval", "cooldownPeriod", "minReplicaCount", "maxReplicaCount", "advanced", "triggers"},
+        {
+            "scaleTargetRef",
+            "pollingInterval",
+            "cooldownPeriod",
+            "minReplicaCount",
+            "maxReplicaCount",
+            "advanced",
+            "triggers",
+        },
     ),
     "TriggerAuthentication": ("keda.sh/v1alpha1", {"secretTargetRef"}),
     "Middleware": ("traefik.io/v1alpha1", {"redirectScheme", "stripPrefix"}),

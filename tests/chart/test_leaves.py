@@ -26,10 +26,16 @@ CHECKED = {
 REFUSED = "refused: "
 # Where an effect is looked for first; all templates together take twice as long.
 PARTS = {
-    **{section: "web/" for section in ("web", "exporter", "ullage", "database", "redis", "proxy", "image", "global")},
-    **{"workerDefaults": "worker/", "migrations": "migration/", "observer": "observer/", "monitoring": "monitoring/"},
-    **{"evaluation": "evaluation/", "networkPolicy": "networkpolicy/", "tests": "tests/"},
-    **{"ingress": "ingress", "httpRoute": "httproute"},
+    **dict.fromkeys(("web", "exporter", "ullage", "database", "redis", "proxy", "image", "global"), "web/"),
+    "workerDefaults": "worker/",
+    "migrations": "migration/",
+    "observer": "observer/",
+    "monitoring": "monitoring/",
+    "evaluation": "evaluation/",
+    "networkPolicy": "networkpolicy/",
+    "tests": "tests/",
+    "ingress": "ingress",
+    "httpRoute": "httproute",
 }
 MINIMAL = helm.case(helm.CHART / "ci" / "minimal-values.yaml")
 
@@ -108,12 +114,19 @@ class TestAlerts:
         alerts = {name: {key: value for key, value in changes.items() if key in own} for name, own in ALERTS.items()}
         rules = {"enabled": True, "alerts": alerts}
         values = {"database": {"host": "db"}, "redis": {"host": "redis"}, "monitoring": {"rules": rules}}
-        groups = [each["spec"]["groups"] for each in helm.render(values).of("PrometheusRule")]
-        return {rule["alert"]: rule for group in sum(groups, []) for rule in group["rules"] if "alert" in rule}
+        made = helm.render(values).of("PrometheusRule")
+        found = [rule for each in made for group in each["spec"]["groups"] for rule in group["rules"]]
+        return {rule["alert"]: rule for rule in found if "alert" in rule}
 
     @pytest.mark.parametrize(
         ("key", "value"),
-        [("for", "7m"), ("keepFiringFor", "9m"), ("severity", "info"), ("threshold", 0.4321), ("labels", {"team": "a"})],
+        [
+            ("for", "7m"),
+            ("keepFiringFor", "9m"),
+            ("severity", "info"),
+            ("threshold", 0.4321),
+            ("labels", {"team": "a"}),
+        ],
         ids=lambda value: value if isinstance(value, str) else "",
     )
     def test_each_can_be_changed(self, key, value):

@@ -74,7 +74,12 @@ class TestLongNames:
 class TestTwoReleases:
     @pytest.mark.parametrize(
         ("one", "other"),
-        [("shop", "store"), (LONGEST[:-1] + "a", LONGEST[:-1] + "b"), ("shop", "shop-web"), ("ullage", "ullage-ullage")],
+        [
+            ("shop", "store"),
+            (LONGEST[:-1] + "a", LONGEST[:-1] + "b"),
+            ("shop", "shop-web"),
+            ("ullage", "ullage-ullage"),
+        ],
     )
     def test_they_share_no_object(self, one, other):
         """Two releases in one namespace never have an object of the same kind and name."""

@@ -15,7 +15,9 @@ PROGRAMS = [found for each in ("helm", "helm3") if (found := shutil.which(each))
 # One of each kind of object; every file of chart/ci would be half a minute.
 CASES = ("evaluation", "everything", "keda", "ingress-nginx", "inject")
 
-pytestmark = pytest.mark.skipif(not PROGRAMS, reason="no helm on PATH; install it from https://helm.sh/docs/intro/install")
+pytestmark = pytest.mark.skipif(
+    not PROGRAMS, reason="no helm on PATH; install it from https://helm.sh/docs/intro/install"
+)
 
 
 def by_name(objects):
@@ -34,5 +36,7 @@ def test_they_render_alike(program, case):
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: Path(program).name)
 def test_they_refuse_alike(program):
     """A misspelt key is refused with its place and the nearest key."""
-    with pytest.raises(helm.RefusedError, match=re.escape("at '/web/replica': value must be 'no such key; the nearest")):
+    with pytest.raises(
+        helm.RefusedError, match=re.escape("at '/web/replica': value must be 'no such key; the nearest")
+    ):
         helm.template(program, {"evaluation": {"enabled": True}, "web": {"replica": 3}})

@@ -65,7 +65,9 @@ def test_pods_find_what_they_need(objects, case):
 
 def test_keys_of_secrets_exist(objects):
     """A key that a container reads from a Secret of the release is one that the Secret has."""
-    keys = {each["metadata"]["name"]: each.get("data", {}) | each.get("stringData", {}) for each in objects.of("Secret")}
+    keys = {
+        each["metadata"]["name"]: each.get("data", {}) | each.get("stringData", {}) for each in objects.of("Secret")
+    }
     read = [
         variable["valueFrom"]["secretKeyRef"]
         for _, pod in objects.pods()
@@ -103,7 +105,11 @@ def test_selectors_match_their_own_pods(objects):
 
 def test_budgets_and_policies_match_pods(objects):
     """PodDisruptionBudgets, NetworkPolicies and PodMonitors select pods of the release."""
-    for kind, key in (("PodDisruptionBudget", "selector"), ("NetworkPolicy", "podSelector"), ("PodMonitor", "selector")):
+    for kind, key in (
+        ("PodDisruptionBudget", "selector"),
+        ("NetworkPolicy", "podSelector"),
+        ("PodMonitor", "selector"),
+    ):
         for each in objects.of(kind):
             selector = each["spec"][key]
             matched = [

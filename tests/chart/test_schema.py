@@ -53,7 +53,7 @@ class TestSchema:
         assert {target.split("/")[0] for key, target in keywords(SCHEMA) if key == "$ref"} == {"#"}
 
     def test_no_reference_has_validating_neighbours(self):
-        """Beside $ref stand descriptions only, or what may be ignored: Helm before 3.18 reads drafts that ignore them."""
+        """Beside $ref stands only what may be ignored: Helm before 3.18 reads an older draft, which ignores it."""
         harmless = {"$ref", "description", "required", "properties", "allOf"}
         assert [n for _, n in pairs_with_ref(SCHEMA) if n.keys() - harmless] == []
 
@@ -112,7 +112,7 @@ class TestMisspeltKeys:
         assert hint in refusal
 
     def test_one_wrong_letter_is_understood(self):
-        """In 98 of 100 keys that miss a letter, double it or have it in the wrong case, the hint names the right key."""
+        """Where a key misses a letter, doubles it or has it in the wrong case, 98 % of the hints name the right one."""
         counts = [count_named(node["properties"]) for _, node in closed(SCHEMA) if node.get("allOf")]
         named, typos = (sum(column) for column in zip(*counts, strict=True))
         assert named >= 0.98 * typos, f"{named} of {typos}"

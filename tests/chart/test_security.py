@@ -116,7 +116,7 @@ class TestContainers:
                 assert port["name"], owner
 
     def test_what_runs_on_is_watched(self, objects, case):
-        """Application, sidecar and observer have a liveness probe, and web and the evaluation servers a readiness probe."""
+        """Application, sidecar and observer have a liveness probe; web and the evaluation servers a readiness probe."""
         is_liveness_off = any(
             section.get("liveness", {}).get("enabled") is False
             for section in (case.get("workerDefaults", {}), *case.get("workers", []))
@@ -179,7 +179,7 @@ class TestAccess:
         """A token is mounted only where a Role makes use of it."""
         for _, pod in objects.pods():
             if pod["spec"].get("automountServiceAccountToken"):
-                assert any("ULLAGE_POD_SELECTOR" == each["name"] for each in pod["spec"]["containers"][0]["env"])
+                assert any(each["name"] == "ULLAGE_POD_SELECTOR" for each in pod["spec"]["containers"][0]["env"])
 
     def test_the_role_is_the_least(self, objects):
         """The only Role: get and list pods, create and patch events, in this namespace."""

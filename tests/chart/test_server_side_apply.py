@@ -61,43 +61,37 @@ def test_no_object_is_rendered_twice(objects):
     assert sorted(names) == sorted(set(names))
 
 
-class TestExtraEnv:
-    VALUES = {"name": "DATABASE_URL", "value": "mysql+pymysql://$(DATABASE_HOST)/other"}
+OTHER_URL = {"name": "DATABASE_URL", "value": "mysql+pymysql://$(DATABASE_HOST)/other"}
+OWNED = {"app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component"}
+# A Deployment's selector cannot be changed: with another one, every installed release fails to upgrade.
+SELECTORS = {"web": OWNED, "observer": OWNED, "worker": {*OWNED, "ullage.dev/worker"}}
 
+
+class TestExtraEnv:
     @pytest.mark.parametrize("component", ["web", "worker"])
     def test_the_users_variable_wins(self, component):
         """A variable that the chart sets too is there once, with the user's value."""
         section = "web" if component == "web" else "workerDefaults"
-        objects = helm.render({**MINIMAL, section: {"extraEnv": [self.VALUES]}})
+        objects = helm.render({**MINIMAL, section: {"extraEnv": [OTHER_URL]}})
         [deployment] = objects.of("Deployment", component)
         [container] = deployment["spec"]["template"]["spec"]["containers"]
-        assert [each for each in container["env"] if each["name"] == "DATABASE_URL"] == [self.VALUES]
+        assert [each for each in container["env"] if each["name"] == "DATABASE_URL"] == [OTHER_URL]
 
 
 class TestSelectors:
-    # A Deployment's selector cannot be changed: with another one, every installed release fails to upgrade.
-    GOLDEN = {
-        "web": {"app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component"},
-        "observer": {"app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component"},
-        "worker": {
-            "app.kubernetes.io/name",
-            "app.kubernetes.io/instance",
-            "app.kubernetes.io/component",
-            "ullage.dev/worker",
-        },
-    }
-
     def test_they_have_these_labels_and_no_others(self, objects):
         """Selectors have the labels of the first release, whatever the values."""
         for each in objects.of("Deployment"):
-            wanted = self.GOLDEN.get(component_of(each))
+            wanted = SELECTORS.get(component_of(each))
             if wanted:
                 assert set(each["spec"]["selector"]["matchLabels"]) == wanted, name(each)
 
-    def test_they_survive_an_upgrade_of_the_chart(self, tmp_path):
+    def test_they_survive_an_upgrade_of_the_chart(self):
         """Another version of chart and image, and more labels, leave the selectors as they are."""
         before = helm.render(MINIMAL)
-        after = helm.render({**MINIMAL, "image": {"tag": "9"}, "commonLabels": {"team": "a"}, "web": {"podLabels": LABEL}})
+        after = helm.render(
+            {**MINIMAL, "image": {"tag": "9"}, "commonLabels": {"team": "a"}, "web": {"podLabels": {"tier": "front"}}}
+        )
         assert selectors(after) == selectors(before)
 
     def test_volatile_labels_are_not_in_them(self, objects):
@@ -105,9 +99,6 @@ class TestSelectors:
         text = yaml.safe_dump([selectors(objects), [each["spec"]["selector"] for each in objects.of("Service")]])
         assert "helm.sh/chart" not in text
         assert "app.kubernetes.io/version" not in text
-
-
-LABEL = {"tier": "front"}
 
 
 def selectors(objects):

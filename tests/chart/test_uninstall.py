@@ -23,7 +23,7 @@ def test_only_the_tests_are_hooks(objects):
 
 
 def test_the_migration_is_no_hook(objects):
-    """A hook before the install would wait for a database of the release, and one after it for pods that wait for it."""
+    """As a hook it would wait for a database of the release, or, after the install, for pods that wait for it."""
     for job in objects.of("Job"):
         assert "helm.sh/hook" not in job["metadata"].get("annotations", {})
         assert job["spec"]["ttlSecondsAfterFinished"] > 0

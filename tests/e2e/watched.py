@@ -13,7 +13,7 @@ from tests.e2e.cluster import Release, ingress_url
 
 HOST = "watched.example.test"
 # What fires after a quarter of an hour by default fires at once here.
-RETUNED = {"ExporterDown": {"for": "20s"}, "StaleConnectionRetriesHigh": {"for": "0s", "threshold": 0.01}}
+RETUNED = {"ExporterDown": {"for": "20s"}, "StaleConnectionRetriesHigh": {"for": "0s", "threshold": 0.001}}
 # Small pools, so that a few leaks exhaust one; no policy that would release what the tests leak.
 VALUES: dict[str, Any] = {
     "ingress": {
