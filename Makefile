@@ -41,7 +41,7 @@ format: setup  ## format the code and fix what can be fixed
 	@$(python) -m ruff check --fix --quiet . || true
 	@$(python) -m ruff format .
 
-test-matrix: setup  ## the probes on SQLAlchemy 1.4, 2.0 and 2.1, Flask 2.2 and 3
+test-matrix: setup  ## the probes on SQLAlchemy 1.4, 2.0 and 2.1, Flask 2.2 and 3; checkov on the chart
 	@$(python) -m nox
 
 promises: setup  ## the big proofs at full size, with their numbers (many minutes)

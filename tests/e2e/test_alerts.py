@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from tests.e2e import prometheus
-from tests.e2e.cluster import ingress_url
+from tests.e2e.cluster import ingress_url, is_ready
 from tests.e2e.watched import HOST, Watched
 from tests.servers import wait_for
 
@@ -102,6 +102,7 @@ def test_dead_exporter_is_missed(watched: Watched) -> None:
         assert time.monotonic() - started < 300, "ExporterDown did not fire within 300 s"
         _crash_sidecar(watched, pod)
         time.sleep(3)
+    wait_for(lambda: any(map(is_ready, watched.release.pods("worker"))), timeout=300, what="the sidecar", interval=2)
     watched.job("app.tasks.hang", 0.1)
     statuses = watched.release.namespace.get("pods", "--field-selector", f"metadata.name={pod}")[0]["status"]
     assert [one["restartCount"] for one in statuses["containerStatuses"]] == [0]

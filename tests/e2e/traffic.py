@@ -25,7 +25,8 @@ from redis import Redis
 from rq import Queue
 queue = Queue(sys.argv[1], connection=Redis.from_url(os.environ["RQ_REDIS_URL"]))
 for _ in range(int(sys.argv[4])):
-    print(queue.enqueue(sys.argv[2], *map(float, sys.argv[3].split(",")), job_timeout=170, result_ttl=3600).id)
+    arguments = map(float, filter(None, [sys.argv[3]]))
+    print(queue.enqueue(sys.argv[2], *arguments, job_timeout=170, result_ttl=3600).id)
 """
 STATUSES = """
 import json, os, sys
@@ -84,9 +85,10 @@ def _send(host: str, paths: tuple[str, ...], answers: Answers, stop: threading.E
             stop.wait(max(0, due - time.monotonic()))
 
 
-def enqueue(release: Release, queue: str, function: str, argument: float, count: int = 1) -> list[str]:
-    """Enqueue jobs from a worker's container and return their ids."""
-    printed = release.namespace.python(release.pod("worker"), ENQUEUE, queue, function, str(argument), str(count))
+def enqueue(release: Release, queue: str, function: str, argument: float | None, count: int = 1) -> list[str]:
+    """Enqueue jobs from a worker's container, with one argument or none, and return their ids."""
+    given = "" if argument is None else str(argument)
+    printed = release.namespace.python(release.pod("worker"), ENQUEUE, queue, function, given, str(count))
     return printed.split()
 
 
