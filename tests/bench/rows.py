@@ -212,8 +212,9 @@ def _middle(readings: dict[str, Any], variant: str, number: int, unit: float) ->
 
 
 def _added(readings: dict[str, Any], variant: str, number: int, unit: float) -> float:
-    """Return by how much a variant's median is above that of the program without ullage."""
-    return _middle(readings, variant, number, unit) - _middle(readings, "without", number, unit)
+    """Return the median of the differences between a variant and the program without ullage, start by start."""
+    pairs = zip(readings[variant], readings["without"], strict=True)
+    return median(one[number] - other[number] for one, other in pairs) / unit
 
 
 ROWS: dict[str, Callable[[Sizes, str], Rows]] = {

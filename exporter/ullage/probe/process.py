@@ -99,6 +99,8 @@ class Process:
         self.fairies_of: Callable[[Work, list[int]], dict[int, Any]] = lambda *_: {}
         self.held_by: Callable[[Work], list[int]] = lambda _: []
         self.hint = Hint()
+        # Why there is no segment; '' when there is one.
+        self.problem = ""
         self._claim: claims.Claim | None = None
         self._start()
 
@@ -110,15 +112,33 @@ class Process:
 
     def _try_claim(self) -> claims.Claim | None:
         if not getattr(sys, "_is_gil_enabled", lambda: True)():
-            log.warning("ullage is off: on a free-threaded build its counters would lose increments")
+            self._complain("on a free-threaded build its counters would lose increments")
             return None
         try:
-            return claims.claim(
+            claim = claims.claim(
                 self.settings.directory, self.identity, self.settings.leak_threshold_seconds, self.hint.get()
             )
         except claims.ClaimError as error:
-            log.warning("ullage is off in process %d: %s", os.getpid(), error)
+            self._complain(str(error))
             return None
+        self.problem = ""
+        return claim
+
+    def _complain(self, problem: str) -> None:
+        """Say why there is no segment; not again in forked children, of which a worker has one a job."""
+        if problem != self.problem:
+            log.warning("ullage is off in process %d: %s", os.getpid(), problem)
+        self.problem = problem
+
+    @property
+    def segment(self) -> str:
+        """The path of this process's segment, '' when it has none."""
+        return str(self._claim.path) if self._claim else ""
+
+    def leave(self) -> None:
+        """Give the segment up, in a forked child or when it is not needed."""
+        if self._claim:
+            self._claim.abandon()
 
     def add(self, probe: Probe) -> None:
         """Register a probe and bind it."""
@@ -132,8 +152,7 @@ class Process:
 
     def after_fork_in_child(self) -> None:
         """Leave the parent's segment and claim one."""
-        if self._claim:
-            self._claim.abandon()
+        self.leave()
         self._start()
         self.sites.clear()
         if self._claim:
@@ -179,8 +198,13 @@ def start(settings: ProbeSettings, kind: type[Process] = Process) -> Process:
     """Return the process's state, claiming a segment the first time."""
     global _process
     if _process is None:
-        _process = kind(settings)
-        os.register_at_fork(after_in_child=_after_fork_in_child)
+        made = kind(settings)
+        # Nothing is called between the look and the store: another thread may have made one meanwhile.
+        if _process is None:
+            _process = made
+            os.register_at_fork(after_in_child=_after_fork_in_child)
+        else:
+            made.leave()  # type: ignore[unreachable]  # to who knows one thread only
     return _process
 
 

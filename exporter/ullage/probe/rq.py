@@ -15,11 +15,10 @@ from contextlib import suppress
 from datetime import timezone
 from typing import Any
 
-import rq.worker
+from rq.worker import BaseWorker
 
 from ullage import metrics as m
 from ullage.policy import Policies
-from ullage.probe import session
 from ullage.probe.job import UNKNOWN, JobWork, decorated_policy, function_of, observe, outcome_of, queue_of
 from ullage.probe.judge import Judge, reraise_asynchronous
 from ullage.probe.process import Probe, Process, Work, current_work
@@ -229,21 +228,19 @@ class RqProbe:
 
 def install(process: Process) -> RqProbe | None:
     """Instrument every worker made from now on; None when that is done already."""
-    kind = rq.worker.BaseWorker
-    if INSTALLED in kind.__dict__:
+    if INSTALLED in BaseWorker.__dict__:
         return None
-    setattr(kind, INSTALLED, True)
+    setattr(BaseWorker, INSTALLED, True)
     probe = RqProbe(process)
     process.add(probe.probe)
-    session.install(process)
-    original = kind.__init__
+    original = BaseWorker.__init__
 
     @functools.wraps(original)
     def initialize(self: Any, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
         probe._guard(probe.instrument, self)
 
-    kind.__init__ = initialize  # type: ignore[method-assign]  # so that every subclass is seen
+    BaseWorker.__init__ = initialize  # type: ignore[method-assign]  # so that every subclass is seen
     return probe
 
 

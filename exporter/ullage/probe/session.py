@@ -9,13 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import get_ident
 from types import FrameType
-from typing import Any
-
-import sqlalchemy
-from sqlalchemy import event
-from sqlalchemy.orm import Session
+from typing import TYPE_CHECKING, Any
 
 from ullage.probe.process import Process, current_work
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 NAME = "session"
 INSTALLED = "_ullage_installed"
@@ -79,10 +78,15 @@ class SessionProbe:
             self._process.swallow(NAME, error)
 
 
-def install(process: Process) -> None:
-    """Listen to every session's transactions; does nothing the second time."""
+def install(process: Process) -> SessionProbe | None:
+    """Listen to every session's transactions; None when that is done already."""
+    # Imported late: RQ's probe asks for sessions in processes that have no SQLAlchemy, too.
+    import sqlalchemy
+    from sqlalchemy import event
+    from sqlalchemy.orm import Session
+
     if INSTALLED in Session.__dict__:
-        return
+        return None
     setattr(Session, INSTALLED, True)
     probe = SessionProbe(process)
     # No event tells a session that was closed from one that was committed and is still there.
@@ -90,6 +94,7 @@ def install(process: Process) -> None:
     event.listen(Session, "after_transaction_create", probe.after_transaction_create)
     if sqlalchemy.__version__.startswith("1.4."):
         event.listen(Session, "after_attach", probe.after_attach)
+    return probe
 
 
 def unreleased(begun: dict[int, Begun]) -> list[Unreleased]:
