@@ -1,0 +1,22 @@
+"""Sessions that web and workers share."""
+
+import os
+
+from sqlalchemy import String, create_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, scoped_session, sessionmaker
+
+engine = create_engine(os.environ["DATABASE_URL"], pool_pre_ping=True)
+Session = scoped_session(sessionmaker(engine))
+
+
+class Base(DeclarativeBase):
+    """The models' base."""
+
+
+class Order(Base):
+    """What is billed."""
+
+    __tablename__ = "orders"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    item: Mapped[str] = mapped_column(String(40))
+    quantity: Mapped[int]
