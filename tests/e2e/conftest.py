@@ -19,7 +19,7 @@ RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("e
 
 
 # Alerts take minutes to come and to go: what they are about is started first, and what waits for their end comes last.
-FIRST, LAST = "test_prometheus_scrapes_the_release", "test_alerts_clear"
+FIRST, LAST = "test_prometheus_scrapes_the_release", ("test_alerts_clear", "test_operations_fire_what_they_should")
 BEFORE_ALERTS = ("test_helm", "test_install")
 
 
@@ -32,8 +32,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _rank(item: pytest.Item) -> int:
-    if item.name in (FIRST, LAST):
-        return 0 if item.name == FIRST else 4
+    if item.name == FIRST:
+        return 0
+    if item.name in LAST:
+        return 4
     if item.path.stem in BEFORE_ALERTS:
         return 1
     return 2 if item.path.stem == "test_alerts" else 3

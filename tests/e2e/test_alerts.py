@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from tests.e2e import prometheus
+from tests.e2e import prometheus, traffic
 from tests.e2e.cluster import ingress_url, is_ready
 from tests.e2e.watched import HOST, Watched
 from tests.servers import wait_for
@@ -59,6 +59,23 @@ def test_one_leak_is_named(watched: Watched) -> None:
     assert alert["labels"]["function"] == "app.tasks.leak"
     assert "app/faults.py:" in alert["annotations"]["description"]
     assert alert["annotations"]["runbook_url"].endswith("/SessionLeak.md")
+
+
+def test_one_leak_is_an_event_on_its_pod(watched: Watched) -> None:
+    """The observer writes a Kubernetes Event on the pod that leaked, with function and line."""
+    selector = ("--field-selector", "reason=SessionLeak")
+    found = wait_for(
+        lambda: [
+            event
+            for event in watched.release.namespace.get("events", *selector)
+            if event["message"].startswith("app.tasks.leak ")
+        ],
+        timeout=90,
+        what="the Event",
+        interval=2,
+    )
+    assert {event["involvedObject"]["name"] for event in found} == {watched.release.pod("worker")}
+    assert "app/faults.py:" in found[0]["message"]
 
 
 def test_killed_horse_is_named(watched: Watched) -> None:
@@ -111,6 +128,36 @@ def test_dead_exporter_is_missed(watched: Watched) -> None:
 def test_alerts_clear(watched: Watched) -> None:
     """When the faults are over every alert clears."""
     wait_for(lambda: not _firing(watched), timeout=850, what="the end of all alerts", interval=10)
+
+
+def test_operations_fire_what_they_should(watched: Watched) -> None:
+    """A rolling upgrade, a scale to zero and back, and a database that restarts twice fire nothing they should not.
+
+    What they may fire is StaleConnectionErrors: a statement that ran when the database died is an error of a user.
+    """
+    namespace, web = watched.release.namespace, f"deployment/{watched.release.service()}"
+    worker = namespace.get("deployments", "--selector", "ullage.dev/worker=default")[0]["metadata"]["name"]
+    with traffic.requests(HOST):
+        namespace.kubectl("rollout", "restart", web, f"deployment/{worker}")
+        namespace.kubectl("rollout", "status", web, "--timeout=180s")
+        namespace.kubectl("rollout", "status", f"deployment/{worker}", "--timeout=180s")
+        for replicas in (0, 1):
+            namespace.kubectl("scale", f"deployment/{worker}", f"--replicas={replicas}")
+            wait_for(
+                lambda expected=replicas: len(watched.release.pods("worker")) == expected,
+                timeout=60,
+                what="the scaling",
+            )
+        database = watched.release.pod("mariadb")
+        for _ in range(2):
+            namespace.kubectl("exec", database, "--", "sh", "-c", "kill 1")
+            wait_for(lambda: not any(map(is_ready, watched.release.pods("mariadb"))), timeout=60, what="the outage")
+            wait_for(lambda: any(map(is_ready, watched.release.pods("mariadb"))), timeout=120, what="the database")
+    wait_for(lambda: all(map(is_ready, watched.release.pods("web", "worker"))), timeout=180, what="the pods")
+    # Two evaluations: what was about to fire has fired.
+    time.sleep(2 * SCRAPE_SECONDS)
+    fired = prometheus.query(f'ALERTS{{namespace="{namespace.name}",alertstate="firing"}}')
+    assert {one["metric"]["alertname"] for one in fired} <= {"StaleConnectionErrors"}
 
 
 def _firing(watched: Watched) -> list[dict[str, Any]]:
