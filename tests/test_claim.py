@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -143,6 +144,17 @@ class TestBirth:
         """The message names the directory and what to do."""
         with pytest.raises(ClaimError, match=r"gone: No such file or directory.*mount a writable emptyDir.*ULLAGE_DIR"):
             claim(tmp_path / "gone", IDENTITY, 60.0)
+
+    def test_the_same_problem_is_said_in_the_same_words(self):
+        """A directory in which no file can be made is one message, so that forked children need not repeat it."""
+        # Nobody, not even root, makes a file there.
+        place = Path("/proc/sys/kernel/keys")
+        said = set()
+        for _ in range(2):
+            with pytest.raises(ClaimError) as refused:
+                claim(place, IDENTITY, 60)
+            said.add(str(refused.value))
+        assert len(said) == 1
 
 
 class TestLocks:

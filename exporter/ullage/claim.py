@@ -70,10 +70,12 @@ def claim(directory: Path, identity: Identity, threshold_seconds: float, hint: s
         taken = found or _create(directory, identity)
         _begin(taken, threshold_seconds)
     except OSError as error:
-        where = error.filename or directory
+        # Not an unborn file: its name is another one each time, and a forked child would not see that it is the same
+        # problem as its parent's.
+        file = error.filename
+        where = f" ({file})" if file and not str(file).endswith(UNBORN_SUFFIX) else ""
         raise ClaimError(
-            f"segment directory {directory}: {error.strerror} ({where}); "
-            "mount a writable emptyDir there or set ULLAGE_DIR"
+            f"segment directory {directory}: {error.strerror}{where}; mount a writable emptyDir there or set ULLAGE_DIR"
         ) from error
     return taken
 

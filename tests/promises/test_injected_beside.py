@@ -39,8 +39,13 @@ OPENTELEMETRY = {
     "OTEL_PYTHON_LOG_CORRELATION": "false",
 }
 DATADOG = {"DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false", "DD_REMOTE_CONFIGURATION_ENABLED": "false"}
-# Developer mode speaks to nobody.
-NEW_RELIC = {"NEW_RELIC_DEVELOPER_MODE": "true", "NEW_RELIC_LICENSE_KEY": "0" * 40, "NEW_RELIC_APP_NAME": "shop"}
+# Developer mode speaks to nobody; the first request waits until its agent is there, or what it measures is chance.
+NEW_RELIC = {
+    "NEW_RELIC_DEVELOPER_MODE": "true",
+    "NEW_RELIC_LICENSE_KEY": "0" * 40,
+    "NEW_RELIC_APP_NAME": "shop",
+    "NEW_RELIC_STARTUP_TIMEOUT": "30",
+}
 
 
 @pytest.fixture(scope="module")
