@@ -53,6 +53,14 @@ class TestLabels:
         assert requests() == {("GET", "/broken", "500"): 1}
         assert current_work.get() is None
 
+    def test_a_traceback_is_the_applications_alone(self, app, caplog):
+        """What Flask logs of a view that raised has no line of ours."""
+        app.add_url_rule("/broken", view_func=lambda: 1 / 0)
+        app.testing = False
+        assert app.test_client().get("/broken").status_code == 500
+        assert "ZeroDivisionError" in caplog.text
+        assert "ullage/probe" not in caplog.text
+
     def test_the_duration_is_counted_with_the_request(self, app, measured):
         """Each request is in the histogram, with the time that it took."""
         ask(app, "/orders/1")

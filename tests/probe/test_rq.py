@@ -54,6 +54,13 @@ class TestJobs:
         runs = sum(expected.values())
         assert measured.by("rq_job_wait_seconds_count", "function") == {f"{HERE}.{function.__name__}": runs}
 
+    def test_a_traceback_is_the_applications_alone(self, queue, measured):
+        """What RQ stores of a function that raised has no line of ours."""
+        job = queue.enqueue(fail)
+        work(queue)
+        assert "in fail" in job.latest_result().exc_string
+        assert "ullage/probe" not in job.latest_result().exc_string
+
     def test_a_job_that_returns_retry_is_retried(self, queue, measured):
         """RQ 2 lets a job ask for another run by what it returns."""
         job = perform(queue, ask_for_retry)

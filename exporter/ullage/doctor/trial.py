@@ -23,7 +23,7 @@ WRAPPED = (
     ("flask", "Flask"),
     ("flask", "Flask.__call__"),
     ("flask", "Flask.wsgi_app"),
-    ("flask", "Flask.full_dispatch_request"),
+    ("flask", "Flask.preprocess_request"),
     ("rq.worker", "Worker.perform_job"),
     ("rq.queue", "Queue.enqueue_job"),
 )

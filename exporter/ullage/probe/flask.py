@@ -1,8 +1,8 @@
 """Flask's requests: count and duration by url rule, connections still out at their end, hops, the development server.
 
 `Flask.__call__` is wrapped, and `Flask.wsgi_app` for who serves that without the application; middleware that an
-application puts around its `wsgi_app` is inside. `Flask.full_dispatch_request` tells the url rule before the view runs,
-so that what the view checks out carries it.
+application puts around its `wsgi_app` is inside. `Flask.preprocess_request` tells the url rule before the view runs, so
+that what the view checks out carries it; it has returned by then, and is in no traceback of the view's.
 """
 
 from __future__ import annotations
@@ -232,7 +232,7 @@ def install(process: Process) -> FlaskProbe | None:
     process.add(probe.probe)
     probe.wraps.put_on(Flask, "__call__", functools.partial(_wrap_entry, probe=probe))
     probe.wraps.put_on(Flask, "wsgi_app", functools.partial(_wrap_inner_entry, probe=probe))
-    probe.wraps.put_on(Flask, "full_dispatch_request", functools.partial(_wrap_dispatch, probe=probe))
+    probe.wraps.put_on(Flask, "preprocess_request", functools.partial(_wrap_preprocess, probe=probe))
     probe.wraps.put_on(Flask, "__init__", functools.partial(_wrap_init, probe=probe))
     return probe
 
@@ -269,8 +269,8 @@ def _wrap_inner_entry(original: Callable[..., Any], probe: FlaskProbe) -> Callab
     return wsgi_app
 
 
-def _wrap_dispatch(original: Callable[..., Any], probe: FlaskProbe) -> Callable[..., Any]:
-    def full_dispatch_request(self: Flask, *args: Any, **kwargs: Any) -> Any:
+def _wrap_preprocess(original: Callable[..., Any], probe: FlaskProbe) -> Callable[..., Any]:
+    def preprocess_request(self: Flask, *args: Any, **kwargs: Any) -> Any:
         request = current_work.get()
         if type(request) is Request and request.app is self:
             try:
@@ -279,7 +279,7 @@ def _wrap_dispatch(original: Callable[..., Any], probe: FlaskProbe) -> Callable[
                 probe.process.swallow(NAME, error)
         return original(self, *args, **kwargs)
 
-    return full_dispatch_request
+    return preprocess_request
 
 
 def _wrap_init(original: Callable[..., Any], probe: FlaskProbe) -> Callable[..., Any]:

@@ -13,8 +13,10 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timezone
+from itertools import repeat, starmap
 from typing import Any
 
+from rq.job import Job
 from rq.worker import BaseWorker
 
 from ullage import metrics as m
@@ -133,14 +135,21 @@ class RqProbe:
         return work
 
     def _wrap_function(self, original: Callable[..., Any], work: JobWork, job: Any) -> Callable[..., Any]:
-        @functools.wraps(original)
-        def perform(*args: Any, **kwargs: Any) -> Any:
-            found = original(*args, **kwargs)
+        def finish(found: Any) -> Any:
             # Here RQ has not recorded a success yet: what is raised under `strict` fails the job.
             error = self._guard(self.returned, work, job, found)
             if error is not None:
                 raise error
             return found
+
+        if getattr(original, "__func__", None) is Job.perform:
+            # Written in C, so that no frame of ours is in the traceback that RQ stores for a function that raises. It
+            # may be called again, but takes no arguments, which a perform of the user's may.
+            return map(finish, starmap(original, repeat(()))).__next__
+
+        @functools.wraps(original)
+        def perform(*args: Any, **kwargs: Any) -> Any:
+            return finish(original(*args, **kwargs))
 
         return perform
 

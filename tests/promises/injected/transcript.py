@@ -21,13 +21,8 @@ DIFFERENT = {
 }
 
 
-# A replaced function is in the traceback of what goes through it, as any wrapper is.
-OUR_FRAME = re.compile(r'^  File "[^"]*/ullage/probe/[^\n]*\n    [^\n]*\n(?:    [ ^~]+\n)?', re.MULTILINE)
-
-
 def normal(text: str) -> str:
-    """Return the text without what differs between two runs of one program, and without our frames in tracebacks."""
-    text = OUR_FRAME.sub("", text)
+    """Return the text without what differs between two runs of one program."""
     for what, pattern in DIFFERENT.items():
         text = pattern.sub(f"<{what}>", text)
     return text
