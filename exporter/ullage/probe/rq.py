@@ -142,7 +142,8 @@ class RqProbe:
                 raise error
             return found
 
-        if getattr(original, "__func__", None) is Job.perform:
+        # By the module, which is still RQ's own when somebody else, such as ddtrace, wraps it too.
+        if getattr(original, "__module__", None) == Job.__module__:
             # Written in C, so that no frame of ours is in the traceback that RQ stores for a function that raises. It
             # may be called again, but takes no arguments, which a perform of the user's may.
             return map(finish, starmap(original, repeat(()))).__next__
