@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
@@ -14,6 +15,9 @@ from tests.monitoring.live import Watch
 from tests.monitoring.preview.browser import dump
 from tests.monitoring.preview.page import fill, write
 from tests.servers import MissingComponentError, find_program, wait_for
+
+# A rate needs two events in its window, which a slow machine may scatter: everything then goes wrong once more.
+ROUNDS = 3
 
 
 def skip_or_fail(error: MissingComponentError) -> NoReturn:
@@ -37,10 +41,13 @@ def _empty(watch: Watch, dashboard: Json, window: Window) -> list[str]:
 def test_every_query_returns_data(watch, name):
     """No query is refused, and each finds what the faults left behind."""
     dashboard = load(name)
-    try:
-        wait_for(lambda: not _empty(watch, dashboard, watch.window()), 15, interval=0.5)
-    except TimeoutError:
-        assert _empty(watch, dashboard, watch.window()) == []
+    for _ in range(ROUNDS):
+        with contextlib.suppress(TimeoutError):
+            wait_for(lambda: not _empty(watch, dashboard, watch.window()), 15, interval=0.5)
+            return
+        for fault in watch.trouble.everything:
+            fault()
+    assert _empty(watch, dashboard, watch.window()) == []
 
 
 def test_marks_return_data(watch):
